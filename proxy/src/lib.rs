@@ -1,0 +1,3 @@
+//! roompin-proxy: I/O around the decisions of `router-core`.
+
+pub mod config;

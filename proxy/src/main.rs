@@ -1,0 +1,2 @@
+//! Entry point of `roompin-proxy`.
+fn main() {}
