@@ -264,7 +264,7 @@ impl Metrics {
     pub fn sample(&self, router: &Router) {
         self.sync_shards(&router.shards());
         self.table_entries.set(as_gauge(router.len()));
-        self.table_limit.set(as_gauge(router.max_pins()));
+        self.table_limit.set(as_gauge(router.limits().1));
         for (id, known) in (0_u16..).map(ShardId).zip(self.shards.load().iter()) {
             if let Some(known) = known {
                 known.metrics.pins.set(router.rooms_on(id).into());

@@ -5,6 +5,7 @@
 
 mod file;
 mod format;
+mod scan;
 #[cfg(test)]
 mod tests;
 
@@ -15,16 +16,17 @@ use std::{
     time::Duration,
 };
 
-use router_core::{room::RoomKey, router::Router};
+use router_core::router::Router;
 use tokio::{
     sync::Mutex,
     time::{Instant, MissedTickBehavior},
 };
 
 pub use self::{
-    file::{LoadError, Written},
-    format::{Decoder, Encoder, FormatError, Header, VERSION},
+    file::LoadError,
+    format::{Decoder, Encoder, FormatError, Header, Sealing, VERSION},
 };
+use self::file::Staged;
 use crate::{clock::Clock, metrics::Metrics};
 
 /// What came of the snapshot at start.
@@ -119,6 +121,15 @@ fn set_aside(path: &Path, error: LoadError, clock: Clock) -> Restore {
     }
 }
 
+/// What was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Pins in the snapshot.
+    pub pins: u64,
+    /// Its size in bytes.
+    pub bytes: u64,
+}
+
 /// Writes snapshots. One per path, in one process.
 pub struct SnapshotWriter {
     path: PathBuf,
@@ -146,6 +157,28 @@ impl SnapshotWriter {
             ticks.tick().await;
             // Logged and counted; the next one may fare better.
             drop(self.write_now().await);
+        }
+    }
+
+    fn write(&self) -> io::Result<Written> {
+        let header = Header { fingerprint: self.fingerprint, written_at: self.clock.now() };
+        let (sender, chunks) = std::sync::mpsc::channel();
+        let (staged, scanned) = std::thread::scope(|threads| {
+            let scan = threads.spawn(|| scan::scan(&self.router, header, sender));
+            // Ends when the scan is over, or fails and thereby ends the scan.
+            let staged = Staged::write(&self.path, chunks);
+            (staged, scan.join().unwrap_or_else(|_| Err(io::Error::other("the walk over the pins panicked"))))
+        });
+        let (staged, bytes) = staged?;
+        match scanned {
+            Ok(pins) => {
+                staged.commit()?;
+                Ok(Written { pins, bytes })
+            }
+            Err(error) => {
+                staged.abandon();
+                Err(error)
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use std::{
 
 use router_core::time::Timestamp;
 
-use super::format::{Decoder, Encoder, FormatError, Header, max_len};
+use super::format::{Decoder, FormatError, Sealing, max_len};
 
 const BUFFER: usize = 64 * 1024;
 
@@ -19,33 +19,24 @@ pub(super) struct Staged {
     path: PathBuf,
 }
 
-/// What was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Written {
-    /// Pins in the snapshot.
-    pub pins: u64,
-    /// Its size in bytes.
-    pub bytes: u64,
-}
-
 impl Staged {
-    /// Writes a whole snapshot to `<path>.tmp` and on to the disk. A leftover of that name, from a process killed
-    /// while writing, is overwritten; two processes must not share a path.
-    pub(super) fn write(
-        path: &Path,
-        header: Header,
-        fill: impl FnOnce(&mut Encoder<BufWriter<File>>) -> io::Result<()>,
-    ) -> io::Result<(Self, Written)> {
+    /// Writes the chunks and their checksum to `<path>.tmp` and on to the disk. A leftover of that name, from a process
+    /// killed while writing, is overwritten; two processes must not share a path.
+    pub(super) fn write(path: &Path, chunks: impl IntoIterator<Item = Vec<u8>>) -> io::Result<(Self, u64)> {
         let staged = Self { temporary: with_suffix(path, "tmp"), path: path.into() };
         let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&staged.temporary)?;
-        match fill_and_sync(file, header, fill) {
-            Ok(written) => Ok((staged, written)),
+        match write_and_sync(file, chunks) {
+            Ok(bytes) => Ok((staged, bytes)),
             Err(error) => {
-                // The disk may be full: give back what this attempt took.
-                drop(fs::remove_file(&staged.temporary));
+                staged.abandon();
                 Err(error)
             }
         }
+    }
+
+    /// Removes it: the disk may be full, so what this attempt took is given back.
+    pub(super) fn abandon(self) {
+        drop(fs::remove_file(&self.temporary));
     }
 
     /// Puts it in the old one's place: whoever opens the path sees one of the two, whole.
@@ -55,17 +46,15 @@ impl Staged {
     }
 }
 
-fn fill_and_sync(
-    file: File,
-    header: Header,
-    fill: impl FnOnce(&mut Encoder<BufWriter<File>>) -> io::Result<()>,
-) -> io::Result<Written> {
-    let mut encoder = Encoder::new(BufWriter::with_capacity(BUFFER, file), header)?;
-    fill(&mut encoder)?;
-    let (mut writer, pins, bytes) = encoder.finish()?;
+fn write_and_sync(file: File, chunks: impl IntoIterator<Item = Vec<u8>>) -> io::Result<u64> {
+    let mut to = Sealing::new(BufWriter::with_capacity(BUFFER, file));
+    for chunk in chunks {
+        to.write_all(&chunk)?;
+    }
+    let (mut writer, bytes) = to.seal()?;
     writer.flush()?;
     writer.get_ref().sync_all()?;
-    Ok(Written { pins, bytes })
+    Ok(bytes)
 }
 
 /// Makes a rename in the file's directory survive a power cut.

@@ -16,7 +16,7 @@ mod write;
 
 pub use self::{
     read::{Decoder, FormatError},
-    write::Encoder,
+    write::{Encoder, Sealing},
 };
 
 use router_core::time::Timestamp;

@@ -1,6 +1,6 @@
 //! `/v1/rooms`: where rooms are, and moving them.
 
-use std::{collections::BinaryHeap, str::FromStr, time::Duration};
+use std::{collections::BinaryHeap, str::FromStr};
 
 use axum::{
     Json,
@@ -44,7 +44,7 @@ impl RoomView {
     fn new(key: RoomKey, view: PinView, state: &AdminState) -> Self {
         let now = state.clock.now();
         let idle = now.since(view.pin.last_seen);
-        let left: Duration = state.router.ttl().saturating_sub(idle);
+        let left = state.router.limits().0.saturating_sub(idle);
         Self {
             key,
             name: state.tunnels.name_of(key),

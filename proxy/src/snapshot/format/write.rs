@@ -14,15 +14,16 @@ use router_core::{
 
 use super::{DECIDER, END, ENDED_PIN, Header, MAGIC, MAX_NUMBERED, PIN, PIN_LEN, SHARD, VERSION};
 
-/// Writes a snapshot to `W`, which should be buffered.
+/// Turns pins into records. All but the checksum, which [`Sealing`] adds behind them.
 pub struct Encoder<W> {
-    to: Hashing<W>,
+    to: W,
     shards: Numbered<ShardName>,
     deciders: Numbered<DeciderId>,
     pins: u64,
 }
 
-struct Hashing<W> {
+/// Hashes what goes through it, and ends with the hash.
+pub struct Sealing<W> {
     to: W,
     hasher: blake3::Hasher,
     len: u64,
@@ -43,11 +44,33 @@ impl<T: Clone + Eq + Hash> Numbered<T> {
     }
 }
 
-impl<W: Write> Hashing<W> {
-    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.hasher.update(bytes);
-        self.len += bytes.len() as u64;
-        self.to.write_all(bytes)
+impl<W: Write> Sealing<W> {
+    /// Passes on to `to`, which should be buffered.
+    pub fn new(to: W) -> Self {
+        Self { to, hasher: blake3::Hasher::new(), len: 0 }
+    }
+
+    /// Writes the checksum; returns the writer and all bytes written.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub fn seal(mut self) -> io::Result<(W, u64)> {
+        let hash = self.hasher.finalize();
+        self.to.write_all(hash.as_bytes())?;
+        Ok((self.to, self.len + hash.as_bytes().len() as u64))
+    }
+}
+
+impl<W: Write> Write for Sealing<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.to.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        self.len += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
     }
 }
 
@@ -56,12 +79,11 @@ impl<W: Write> Encoder<W> {
     ///
     /// # Errors
     /// Those of `to`.
-    pub fn new(to: W, header: Header) -> io::Result<Self> {
-        let mut to = Hashing { to, hasher: blake3::Hasher::new(), len: 0 };
-        to.put(&MAGIC)?;
-        to.put(&VERSION.to_le_bytes())?;
-        to.put(&header.fingerprint.to_le_bytes())?;
-        to.put(&header.written_at.0.to_le_bytes())?;
+    pub fn new(mut to: W, header: Header) -> io::Result<Self> {
+        to.write_all(&MAGIC)?;
+        to.write_all(&VERSION.to_le_bytes())?;
+        to.write_all(&header.fingerprint.to_le_bytes())?;
+        to.write_all(&header.written_at.0.to_le_bytes())?;
         Ok(Self { to, shards: Numbered(HashMap::new()), deciders: Numbered(HashMap::new()), pins: 0 })
     }
 
@@ -75,13 +97,13 @@ impl<W: Write> Encoder<W> {
         if new {
             let name = pin.shard.as_str().as_bytes();
             let len = u8::try_from(name.len()).map_err(|_| too_many("bytes in a shard's name"))?;
-            self.to.put(&[SHARD, len])?;
-            self.to.put(name)?;
+            self.to.write_all(&[SHARD, len])?;
+            self.to.write_all(name)?;
         }
         let (decider, new) = self.deciders.number(&pin.decider).ok_or_else(|| too_many("deciders"))?;
         if new {
-            self.to.put(&[DECIDER])?;
-            self.to.put(&pin.decider.0.to_le_bytes())?;
+            self.to.write_all(&[DECIDER])?;
+            self.to.write_all(&pin.decider.0.to_le_bytes())?;
         }
         let mut record = [0; 1 + PIN_LEN];
         record[0] = if pin.ended { ENDED_PIN } else { PIN };
@@ -91,20 +113,18 @@ impl<W: Write> Encoder<W> {
         record[21..25].copy_from_slice(&pin.epoch.to_le_bytes());
         record[25..33].copy_from_slice(&pin.created.0.to_le_bytes());
         record[33..41].copy_from_slice(&pin.last_seen.0.to_le_bytes());
-        self.to.put(&record)?;
+        self.to.write_all(&record)?;
         self.pins += 1;
         Ok(())
     }
 
-    /// Writes the end; returns the writer, the pins written and the bytes.
+    /// Writes the end of the records; returns the writer and the count of pins.
     ///
     /// # Errors
     /// Those of the writer.
-    pub fn finish(mut self) -> io::Result<(W, u64, u64)> {
-        self.to.put(&[END])?;
-        self.to.put(&self.pins.to_le_bytes())?;
-        let hash = self.to.hasher.finalize();
-        self.to.to.write_all(hash.as_bytes())?;
-        Ok((self.to.to, self.pins, self.to.len + hash.as_bytes().len() as u64))
+    pub fn finish(mut self) -> io::Result<(W, u64)> {
+        self.to.write_all(&[END])?;
+        self.to.write_all(&self.pins.to_le_bytes())?;
+        Ok((self.to, self.pins))
     }
 }
