@@ -5,7 +5,7 @@ use std::{collections::BinaryHeap, str::FromStr};
 use axum::{
     Json,
     extract::{
-        OriginalUri, Query, State,
+        Query, State,
         rejection::{JsonRejection, QueryRejection},
     },
     http::{StatusCode, Uri},
@@ -82,23 +82,39 @@ pub(in crate::admin) async fn list(
     let Query(query) = query?;
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
     if !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(ApiError::new(StatusCode::BAD_REQUEST, format!("limit is a number from 1 to {MAX_LIMIT}")));
+        return Err(ApiError::new(
+            StatusCode::BAD_REQUEST,
+            format!("limit is a number from 1 to {MAX_LIMIT}"),
+        ));
     }
     let shard = match query.shard {
-        Some(name) => Some(shards::known(&state.router.shards(), &name, StatusCode::BAD_REQUEST)?),
+        Some(name) => Some(shards::known(
+            &state.router.shards(),
+            &name,
+            StatusCode::BAD_REQUEST,
+        )?),
         None => None,
     };
-    let list = state.scan(move |state| page(state, shard.as_ref(), limit, query.after)).await?;
+    let list = state
+        .scan(move |state| page(state, shard.as_ref(), limit, query.after))
+        .await?;
     Ok(Json(list))
 }
 
 /// The `limit` smallest keys after `after`, found in one walk that keeps no more than `limit` of them.
-fn page(state: &AdminState, shard: Option<&ShardName>, limit: usize, after: Option<RoomKey>) -> RoomList {
+fn page(
+    state: &AdminState,
+    shard: Option<&ShardName>,
+    limit: usize,
+    after: Option<RoomKey>,
+) -> RoomList {
     let mut smallest = BinaryHeap::with_capacity(limit + 1);
     let mut more = false;
     let now = state.clock.now();
     state.router.for_each_pin(now, |key, view| {
-        if after.is_some_and(|after| key <= after) || shard.is_some_and(|shard| *shard != view.pin.shard) {
+        if after.is_some_and(|after| key <= after)
+            || shard.is_some_and(|shard| *shard != view.pin.shard)
+        {
             return;
         }
         smallest.push(key);
@@ -111,16 +127,22 @@ fn page(state: &AdminState, shard: Option<&ShardName>, limit: usize, after: Opti
     let next = keys.last().copied().filter(|_| more);
     // Looked up again: what ended in between is left out.
     let view = |&key: &RoomKey| Some(RoomView::new(key, state.router.lookup(key, now)?, state));
-    RoomList { rooms: keys.iter().filter_map(view).collect(), next }
+    RoomList {
+        rooms: keys.iter().filter_map(view).collect(),
+        next,
+    }
 }
 
 /// `GET /v1/rooms/{room}`
 pub(in crate::admin) async fn show(
     State(state): State<AdminState>,
-    OriginalUri(uri): OriginalUri,
+    uri: Uri,
 ) -> Result<Json<RoomView>, ApiError> {
     let room = Room::of(&state, &uri)?;
-    let view = state.router.lookup(room.key, state.clock.now()).ok_or_else(|| room.unknown())?;
+    let view = state
+        .router
+        .lookup(room.key, state.clock.now())
+        .ok_or_else(|| room.unknown())?;
     Ok(Json(RoomView::new(room.key, view, &state)))
 }
 
@@ -145,7 +167,7 @@ pub(in crate::admin) struct PutAnswer {
 /// `PUT /v1/rooms/{room}`: pins the room to a shard, or moves it there.
 pub(in crate::admin) async fn put(
     State(state): State<AdminState>,
-    OriginalUri(uri): OriginalUri,
+    uri: Uri,
     body: Result<Json<PutBody>, JsonRejection>,
 ) -> Result<Json<PutAnswer>, ApiError> {
     let Json(body) = body?;
@@ -154,9 +176,15 @@ pub(in crate::admin) async fn put(
     let shard = shards::known(&shards, &body.shard, StatusCode::UNPROCESSABLE_ENTITY)?;
     let now = state.clock.now();
     let before = state.router.lookup(room.key, now);
-    let target = shards.by_name(shard.as_str()).filter(|target| !target.takes_rooms());
+    let target = shards
+        .by_name(shard.as_str())
+        .filter(|target| !target.takes_rooms());
     // A room that is there already may stay there: saying so again is no news to a draining shard.
-    if let Some(target) = target.filter(|_| before.as_ref().is_none_or(|before| before.pin.shard != shard)) {
+    if let Some(target) = target.filter(|_| {
+        before
+            .as_ref()
+            .is_none_or(|before| before.pin.shard != shard)
+    }) {
         let message = format!(
             "shard {shard} is {} with weight {} ({}), so it takes no new room; choose another one, or make it ready first",
             target.state.as_str(),
@@ -166,7 +194,10 @@ pub(in crate::admin) async fn put(
         return Err(ApiError::new(StatusCode::CONFLICT, message));
     }
     let outcome = state.router.pin(room.key, &shard, now).map_err(|refusal| {
-        ApiError::new(StatusCode::CONFLICT, format!("{refusal}; look at GET /v1/shards and try again"))
+        ApiError::new(
+            StatusCode::CONFLICT,
+            format!("{refusal}; look at GET /v1/shards and try again"),
+        )
     })?;
     let after = state.router.shards();
     let id = after.by_name(shard.as_str()).map(|shard| shard.id);
@@ -184,8 +215,16 @@ pub(in crate::admin) async fn put(
         }
     };
     tracing::info!(room = %room.key, %shard, outcome, tunnels_closing, "an operator pinned a room");
-    let view = state.router.lookup(room.key, now).ok_or_else(|| room.unknown())?;
-    Ok(Json(PutAnswer { outcome, from, tunnels_closing, room: RoomView::new(room.key, view, &state) }))
+    let view = state
+        .router
+        .lookup(room.key, now)
+        .ok_or_else(|| room.unknown())?;
+    Ok(Json(PutAnswer {
+        outcome,
+        from,
+        tunnels_closing,
+        room: RoomView::new(room.key, view, &state),
+    }))
 }
 
 /// What a `DELETE` did.
@@ -201,17 +240,24 @@ pub(in crate::admin) struct DeleteAnswer {
 /// `DELETE /v1/rooms/{room}`: forgets the pin; the next request places the room anew.
 pub(in crate::admin) async fn delete(
     State(state): State<AdminState>,
-    OriginalUri(uri): OriginalUri,
+    uri: Uri,
 ) -> Result<Json<DeleteAnswer>, ApiError> {
     let room = Room::of(&state, &uri)?;
     let now = state.clock.now();
-    let before = state.router.lookup(room.key, now).ok_or_else(|| room.unknown())?;
+    let before = state
+        .router
+        .lookup(room.key, now)
+        .ok_or_else(|| room.unknown())?;
     if !state.router.unpin(room.key, now) {
         return Err(room.unknown());
     }
     let tunnels_closing = state.tunnels.close_room(room.key, None);
     tracing::info!(room = %room.key, shard = %before.pin.shard, tunnels_closing, "an operator unpinned a room");
-    Ok(Json(DeleteAnswer { key: room.key, shard: before.pin.shard, tunnels_closing }))
+    Ok(Json(DeleteAnswer {
+        key: room.key,
+        shard: before.pin.shard,
+        tunnels_closing,
+    }))
 }
 
 /// The room that a path names.
@@ -228,21 +274,39 @@ impl Room {
         // The path as sent: in `a%2Fb` the slash is a part of the room's name, in `a/b` it ends a tenant's.
         let text = uri.path().strip_prefix("/v1/rooms/").unwrap_or_default();
         if text.len() > 2 * MAX_RAW_NAME {
-            return Err(ApiError::new(StatusCode::URI_TOO_LONG, format!("no name is longer than {MAX_RAW_NAME} bytes")));
+            return Err(ApiError::new(
+                StatusCode::URI_TOO_LONG,
+                format!("no name is longer than {MAX_RAW_NAME} bytes"),
+            ));
         }
-        if let Some(key) = RoomKey::from_str(text).ok().filter(|&key| state.router.lookup(key, state.clock.now()).is_some()) {
-            return Ok(Self { key, text: text.into() });
+        if let Some(key) = RoomKey::from_str(text)
+            .ok()
+            .filter(|&key| state.router.lookup(key, state.clock.now()).is_some())
+        {
+            return Ok(Self {
+                key,
+                text: text.into(),
+            });
         }
         let (tenant, room) = text.rsplit_once('/').unwrap_or(("", text));
         let name = RoomName::new(tenant, room);
         if name.room().is_empty() {
-            return Err(ApiError::new(StatusCode::BAD_REQUEST, "a room's name is missing at the end of the path"));
+            return Err(ApiError::new(
+                StatusCode::BAD_REQUEST,
+                "a room's name is missing at the end of the path",
+            ));
         }
-        Ok(Self { key: state.hasher.key(&name), text: name.to_string() })
+        Ok(Self {
+            key: state.hasher.key(&name),
+            text: name.to_string(),
+        })
     }
 
     fn unknown(&self) -> ApiError {
-        let message = format!("room {:?} (key {}) is not pinned here; it has had no request lately", self.text, self.key);
+        let message = format!(
+            "room {:?} (key {}) is not pinned here; it has had no request lately",
+            self.text, self.key
+        );
         ApiError::new(StatusCode::NOT_FOUND, message)
     }
 }

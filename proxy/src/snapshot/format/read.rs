@@ -63,19 +63,29 @@ impl<R: Read> Decoder<R> {
     /// # Errors
     /// When it is not the header of a snapshot of [`VERSION`].
     pub fn new(from: R) -> Result<Self, FormatError> {
-        let header = Header { fingerprint: 0, written_at: Timestamp(0) };
+        let header = Header {
+            fingerprint: 0,
+            written_at: Timestamp(0),
+        };
         let hasher = blake3::Hasher::new();
-        let mut this =
-            Self { from, hasher, header, shards: Vec::new(), deciders: Vec::new(), pins: 0, over: false };
-        if this.take::<8>()? != MAGIC {
+        let mut this = Self {
+            from,
+            hasher,
+            header,
+            shards: Vec::new(),
+            deciders: Vec::new(),
+            pins: 0,
+            over: false,
+        };
+        if this.next_bytes::<8>()? != MAGIC {
             return Err(FormatError::Magic);
         }
-        let version = u16::from_le_bytes(this.take()?);
+        let version = u16::from_le_bytes(this.next_bytes()?);
         if version != VERSION {
             return Err(FormatError::Version(version));
         }
-        this.header.fingerprint = u64::from_le_bytes(this.take()?);
-        this.header.written_at = Timestamp(u64::from_le_bytes(this.take()?));
+        this.header.fingerprint = u64::from_le_bytes(this.next_bytes()?);
+        this.header.written_at = Timestamp(u64::from_le_bytes(this.next_bytes()?));
         Ok(this)
     }
 
@@ -85,7 +95,7 @@ impl<R: Read> Decoder<R> {
         self.header
     }
 
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], FormatError> {
+    fn next_bytes<const N: usize>(&mut self) -> Result<[u8; N], FormatError> {
         let mut bytes = [0; N];
         self.from.read_exact(&mut bytes)?;
         self.hasher.update(&bytes);
@@ -95,13 +105,13 @@ impl<R: Read> Decoder<R> {
     /// The next pin, or `None` at a good end.
     fn record(&mut self) -> Result<Option<(RoomKey, Pin)>, FormatError> {
         loop {
-            match self.take::<1>()?[0] {
+            match self.next_bytes::<1>()?[0] {
                 SHARD => {
                     let name = self.shard_name()?;
                     push_bounded(&mut self.shards, name, "too many shards")?;
                 }
                 DECIDER => {
-                    let decider = DeciderId(u64::from_le_bytes(self.take()?));
+                    let decider = DeciderId(u64::from_le_bytes(self.next_bytes()?));
                     push_bounded(&mut self.deciders, decider, "too many deciders")?;
                 }
                 PIN => return self.pin(false).map(Some),
@@ -113,7 +123,7 @@ impl<R: Read> Decoder<R> {
     }
 
     fn shard_name(&mut self) -> Result<ShardName, FormatError> {
-        let len = usize::from(self.take::<1>()?[0]);
+        let len = usize::from(self.next_bytes::<1>()?[0]);
         let mut bytes = [0; u8::MAX as usize];
         let name = &mut bytes[..len];
         self.from.read_exact(name)?;
@@ -123,7 +133,7 @@ impl<R: Read> Decoder<R> {
     }
 
     fn pin(&mut self, ended: bool) -> Result<(RoomKey, Pin), FormatError> {
-        let record = self.take::<PIN_LEN>()?;
+        let record = self.next_bytes::<PIN_LEN>()?;
         let (key, rest) = field(&record);
         let (shard, rest) = field(rest);
         let (decider, rest) = field(rest);
@@ -145,7 +155,7 @@ impl<R: Read> Decoder<R> {
     }
 
     fn end(&mut self) -> Result<(), FormatError> {
-        let pins = u64::from_le_bytes(self.take()?);
+        let pins = u64::from_le_bytes(self.next_bytes()?);
         let computed = self.hasher.finalize();
         let mut stored = [0; 32];
         self.from.read_exact(&mut stored)?;
@@ -177,7 +187,9 @@ impl<R: Read> Iterator for Decoder<R> {
 
 /// The first `N` bytes and the rest.
 fn field<const N: usize>(bytes: &[u8]) -> ([u8; N], &[u8]) {
-    let (field, rest) = bytes.split_first_chunk().expect("invariant: the fields of a pin add up to PIN_LEN");
+    let (field, rest) = bytes
+        .split_first_chunk()
+        .expect("invariant: the fields of a pin add up to PIN_LEN");
     (*field, rest)
 }
 
