@@ -127,8 +127,7 @@ impl AdminState {
 }
 
 /// All routes.
-#[must_use]
-pub fn routes(state: AdminState) -> Routes {
+fn routes(state: AdminState) -> Routes {
     let v1 = Routes::new()
         .route("/v1/shards", get(api::shards::list))
         .route("/v1/shards/{name}/{order}", post(api::shards::order))

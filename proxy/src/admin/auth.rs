@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::{
     extract::{ConnectInfo, Request, State},
-    http::{HeaderMap, Method, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::Response,
 };
@@ -60,7 +60,7 @@ fn is_write(method: &Method) -> bool {
 fn bearer(token: &Token, headers: &HeaderMap) -> Result<(), ApiError> {
     let sent = headers
         .get(header::AUTHORIZATION)
-        .map(|value| value.as_bytes());
+        .map(HeaderValue::as_bytes);
     match sent.and_then(|value| value.split_at_checked(7)) {
         Some((scheme, sent)) if scheme.eq_ignore_ascii_case(b"bearer ") => {
             match token.matches(sent.trim_ascii()) {
@@ -104,7 +104,7 @@ fn local(peer: Option<IpAddr>, headers: &HeaderMap) -> Result<(), ApiError> {
             .is_some_and(|(_, origin)| Some(origin) == host),
         Some(Err(_)) => false,
     };
-    let fetch_site = headers.get("sec-fetch-site").map(|site| site.as_bytes());
+    let fetch_site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
     if same_site && matches!(fetch_site, None | Some(b"same-origin" | b"none")) {
         return Ok(());
     }
@@ -122,7 +122,7 @@ fn is_loopback_host(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::{HeaderName, HeaderValue};
+    use axum::http::HeaderName;
 
     use super::*;
 
