@@ -107,6 +107,12 @@ impl Router {
         self.sweep_pays();
     }
 
+    /// The limits in force: a pin's time to live, and most pins held.
+    #[must_use]
+    pub fn limits(&self) -> (Duration, usize) {
+        (Duration::from_millis(self.ttl()), self.max_pins.load(Relaxed))
+    }
+
     /// Where a room is. The way of nearly every request: one access to the table under a shared lock, no allocation.
     #[must_use]
     pub fn route(&self, key: RoomKey, now: Timestamp) -> Route {
