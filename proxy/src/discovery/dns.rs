@@ -23,7 +23,7 @@ use router_core::shard::{ShardName, ShardSpec};
 use tokio::time::Instant;
 
 use self::{
-    answer::{Defaults, Shared, Srv},
+    answer::{Defaults, Shared},
     listing::Listing,
     lookup::{Found, Nothing, Servers},
 };
@@ -150,26 +150,32 @@ impl Watcher {
             }
         }
         // The server sends addresses along for all of a target's families or for none of them.
-        let unknown: Vec<&str> = targets.into_iter().filter(|target| !addresses.contains_key(*target)).collect();
+        let unknown: Vec<String> = targets
+            .into_iter()
+            .filter(|target| !addresses.contains_key(*target))
+            .map(str::to_owned)
+            .collect();
         let known = &self.known;
         let resolved: Vec<_> = stream::iter(unknown)
             .map(|target| async move {
                 // With the final dot: targets are complete names, no search list applies.
                 let (v4, v6) = both_families(servers, &format!("{target}.")).await;
-                let before = known.get(target).map(Vec::as_slice).unwrap_or_default();
-                (target, merge_families(v4, v6, before))
+                let before = known.get(&target).map(Vec::as_slice).unwrap_or_default();
+                let merged = merge_families(v4, v6, before);
+                (target, merged)
             })
             .buffer_unordered(CONCURRENT_TARGETS)
             .collect()
             .await;
         for (target, merged) in resolved {
             if !merged.addresses.is_empty() {
-                addresses.insert(target.to_owned(), merged.addresses);
+                addresses.insert(target, merged.addresses);
             }
             ttl = merged.ttl.map_or(ttl, |life| ttl.min(life));
             problems.extend(merged.failure);
         }
-        let shards = answer::srv_shards(&records, &addresses, &mut self.shared, self.defaults(), &mut problems);
+        let defaults = self.defaults();
+        let shards = answer::srv_shards(&records, &addresses, &mut self.shared, defaults, &mut problems);
         self.remember(addresses);
         Ok(Round { found: shards.len(), shards, ttl: Some(ttl), denied: false, problems })
     }
