@@ -1,0 +1,320 @@
+//! Shards as three sources see them — discovery, health, operators — and the strictest of what they say.
+//!
+//! A state machine: [`Registry::handle`] takes what one source says and returns what changed; [`Registry::view`] is
+//! the picture to decide by. It reads no clock and opens no socket.
+
+mod entry;
+mod names;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use self::{entry::Entry, names::Names};
+use crate::{
+    agent_check::AgentReply,
+    shard::{ShardName, ShardSpec, ShardState},
+    shard_set::ShardSet,
+    time::Timestamp,
+};
+
+pub use self::names::MAX_SHARD_NAMES;
+
+/// How a shard was probed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ProbeKind {
+    /// A TCP connection.
+    Tcp,
+    /// An HTTP request with an expected status.
+    Http,
+    /// The connection to the agent. A failure changes nothing, as in HAProxy: what counts is what the agent says.
+    Agent,
+}
+
+/// One thing that one source says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ShardInput {
+    /// The whole list of one discovery source, in place of its last one.
+    Discovered {
+        /// The source's name.
+        source: Arc<str>,
+        /// All its shards. One without an address counts as not listed.
+        shards: Vec<ShardSpec>,
+        /// How long a shard that the source ceases to list stays as it was, from the first list without it.
+        hold_down: Duration,
+    },
+    /// The result of one probe.
+    Probed {
+        /// The shard.
+        shard: ShardName,
+        /// The kind of probe.
+        probe: ProbeKind,
+        /// What went wrong, if anything.
+        result: Result<(), String>,
+    },
+    /// What a shard's agent said.
+    Agent {
+        /// The shard.
+        shard: ShardName,
+        /// Its words.
+        reply: AgentReply,
+    },
+    /// What an operator orders. It outlives the shard: an order holds when the shard is gone and comes back.
+    Operator {
+        /// The shard, which must have been known once.
+        shard: ShardName,
+        /// The order; `None` takes it back.
+        state: Option<ShardState>,
+    },
+    /// Time passes: removes what outlived its hold-down.
+    Tick,
+}
+
+/// Something that changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ShardEvent {
+    /// A shard is there.
+    Added(ShardName),
+    /// A shard is gone.
+    Gone(ShardName),
+    /// A shard's state changed.
+    Changed {
+        /// The shard.
+        shard: ShardName,
+        /// The state it had.
+        from: ShardState,
+        /// The state it has.
+        to: ShardState,
+        /// Why, in words for a human.
+        why: String,
+    },
+    /// A shard has other addresses; its pins stay.
+    Readdressed(ShardName),
+    /// A shard's effective weight changed, in hundredths.
+    Reweighted {
+        /// The shard.
+        shard: ShardName,
+        /// The weight it had.
+        from: u32,
+        /// The weight it has.
+        to: u32,
+    },
+    /// A shard or an order that could not be taken; said once, not with each repetition of a list.
+    Refused {
+        /// The shard.
+        shard: ShardName,
+        /// Why, in words for a human.
+        why: String,
+    },
+}
+
+/// Counts of checks in a row, as `(rise, fall)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RegistrySettings {
+    /// For TCP probes.
+    pub tcp: (u32, u32),
+    /// For HTTP probes.
+    pub http: (u32, u32),
+    /// For what agents say about their health.
+    pub agent: (u32, u32),
+}
+
+/// HAProxy's defaults: `rise 2 fall 3` for health checks, and an agent is believed at once.
+impl Default for RegistrySettings {
+    fn default() -> Self {
+        Self {
+            tcp: (2, 3),
+            http: (2, 3),
+            agent: (1, 1),
+        }
+    }
+}
+
+/// All shards, and all that is known about them.
+#[derive(Debug)]
+pub struct Registry {
+    settings: RegistrySettings,
+    names: Names,
+    entries: BTreeMap<ShardName, Entry>,
+    /// Orders by name, also for shards that are gone. Bounded, because only names in `names` get in.
+    orders: BTreeMap<ShardName, ShardState>,
+    /// By source, what its last list had refused.
+    refused: BTreeMap<Arc<str>, BTreeSet<ShardName>>,
+    view: Arc<ShardSet>,
+}
+
+impl Registry {
+    /// Without any shards.
+    #[must_use]
+    pub fn new(settings: RegistrySettings) -> Self {
+        Self {
+            settings,
+            names: Names::default(),
+            entries: BTreeMap::new(),
+            orders: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            view: Arc::default(),
+        }
+    }
+
+    /// The picture after the last input.
+    #[must_use]
+    pub fn view(&self) -> Arc<ShardSet> {
+        Arc::clone(&self.view)
+    }
+
+    /// Takes what one source says, and returns what it changed.
+    pub fn handle(&mut self, input: ShardInput, now: Timestamp) -> Vec<ShardEvent> {
+        let mut events = Vec::new();
+        match input {
+            ShardInput::Discovered {
+                source,
+                shards,
+                hold_down,
+            } => {
+                self.discovered(&source, shards, hold_down, now, &mut events);
+            }
+            ShardInput::Probed {
+                shard,
+                probe,
+                result,
+            } => {
+                if let Some(entry) = self.entries.get_mut(&shard) {
+                    entry.probed(probe, result);
+                }
+            }
+            ShardInput::Agent { shard, reply } => {
+                if let Some(entry) = self.entries.get_mut(&shard) {
+                    entry.agent_said(reply);
+                }
+            }
+            ShardInput::Operator { shard, state } => self.ordered(shard, state, &mut events),
+            ShardInput::Tick => {}
+        }
+        self.remove_outlived(now);
+        self.publish(&mut events);
+        events
+    }
+
+    /// Keeps a place for a shard that restored pins name: until then its rooms wait for it. `None` when there are
+    /// too many names. The caller publishes afterwards.
+    pub(crate) fn keep_place(
+        &mut self,
+        name: &ShardName,
+        until: Timestamp,
+    ) -> Option<crate::shard::ShardId> {
+        let id = self.names.intern(name)?;
+        if !self.entries.contains_key(name) {
+            let entry = Entry::awaited(id, name.clone(), until, self.settings);
+            self.entries.insert(name.clone(), entry);
+        }
+        self.publish(&mut Vec::new());
+        Some(id)
+    }
+
+    fn discovered(
+        &mut self,
+        source: &Arc<str>,
+        shards: Vec<ShardSpec>,
+        hold_down: Duration,
+        now: Timestamp,
+        events: &mut Vec<ShardEvent>,
+    ) {
+        let before = self.refused.remove(source).unwrap_or_default();
+        let mut refused = BTreeSet::new();
+        let mut listed = BTreeSet::new();
+        for spec in shards {
+            let name = spec.name.clone();
+            if spec.addresses.is_empty() {
+                continue;
+            }
+            let why = if listed.contains(&name) {
+                format!("{source} lists it twice")
+            } else {
+                listed.insert(name.clone());
+                match self.list(source, spec) {
+                    Ok(()) => continue,
+                    Err(why) => why,
+                }
+            };
+            if !before.contains(&name) && !refused.contains(&name) {
+                events.push(ShardEvent::Refused {
+                    shard: name.clone(),
+                    why,
+                });
+            }
+            refused.insert(name);
+        }
+        if !refused.is_empty() {
+            self.refused.insert(Arc::clone(source), refused);
+        }
+        let missing = self.entries.values_mut();
+        for entry in missing.filter(|e| e.is_of(source) && !listed.contains(e.name())) {
+            entry.unlisted(now + hold_down);
+        }
+    }
+
+    fn list(&mut self, source: &Arc<str>, spec: ShardSpec) -> Result<(), String> {
+        if let Some(entry) = self.entries.get_mut(&spec.name) {
+            return entry.listed(source, spec);
+        }
+        let id = self.names.intern(&spec.name).ok_or_else(|| {
+            format!("there have been {MAX_SHARD_NAMES} shards with other names already")
+        })?;
+        let name = spec.name.clone();
+        let mut entry = Entry::awaited(id, name.clone(), Timestamp(0), self.settings);
+        entry.listed(source, spec)?;
+        self.entries.insert(name, entry);
+        Ok(())
+    }
+
+    fn ordered(
+        &mut self,
+        shard: ShardName,
+        state: Option<ShardState>,
+        events: &mut Vec<ShardEvent>,
+    ) {
+        match state {
+            None => _ = self.orders.remove(&shard),
+            Some(state) if self.names.knows(&shard) => _ = self.orders.insert(shard, state),
+            Some(_) => {
+                let why = "nobody knows a shard of this name".into();
+                events.push(ShardEvent::Refused { shard, why });
+            }
+        }
+    }
+
+    fn remove_outlived(&mut self, now: Timestamp) {
+        self.entries.retain(|_, entry| !entry.outlived(now));
+    }
+
+    /// Makes the new picture, if it is one, and tells what differs from the old one.
+    fn publish(&mut self, events: &mut Vec<ShardEvent>) {
+        let orders = &self.orders;
+        let entries = self.entries.values();
+        let shards: Vec<_> = entries
+            .map(|entry| entry.view(orders.get(entry.name()).copied()))
+            .collect();
+        let same_names = self.view.name_count() == self.names.all().len();
+        if same_names && shards.iter().eq(self.view.iter()) {
+            return;
+        }
+        let new = ShardSet::new(shards, self.names.all().to_vec());
+        for old in self
+            .view
+            .iter()
+            .filter(|s| new.by_name(s.name.as_str()).is_none())
+        {
+            events.push(ShardEvent::Gone(old.name.clone()));
+        }
+        for shard in &new {
+            let old = self.view.by_name(shard.name.as_str());
+            entry::differences(old, shard, events);
+        }
+        self.view = Arc::new(new);
+    }
+}

@@ -1,0 +1,115 @@
+//! The one spelling of a name.
+//!
+//! The same room reaches us raw, percent-encoded and doubly encoded: jitsi-meet's `getBackendSafeRoomName`
+//! encodes, and `URL.searchParams.append` encodes again; jigasi, JaaS and older clients concatenate. Composed and
+//! decomposed letters, full-width letters and capitals mean the same room, since jitsi-meet applies NFKC
+//! (Unicode TR15) and lower case before it speaks to the shard.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode;
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
+
+/// Rounds of percent-decoding at most: twice is what clients do, once more is for a proxy in between.
+const DECODE_ROUNDS: usize = 3;
+
+/// Rounds of NFKC and lower case at most. Two reach the fixed point for all of today's Unicode; it need not stay so.
+const FOLD_ROUNDS: usize = 4;
+
+/// What a `+` is: a space in a query (WHATWG URL, `application/x-www-form-urlencoded`), itself in a path (RFC 3986 §3.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Plus {
+    Space,
+    Literal,
+}
+
+/// The normalised form of one name as it stands in a request.
+pub(super) fn name(raw: &[u8], plus: Plus) -> String {
+    let special = |&b: &u8| b == b'%' || b == b'+' || !b.is_ascii();
+    if !raw.iter().any(|b| special(b)) {
+        return raw
+            .iter()
+            .map(|b| char::from(b.to_ascii_lowercase()))
+            .collect();
+    }
+    let decoded = decode(raw, plus);
+    let folded = fold(decoded.clone().into_owned());
+    // Full-width `％41` becomes `%41`, which a client encodes like any other text: undo that too.
+    if percents(&folded) == percents(&decoded) {
+        folded
+    } else {
+        fold(decode(folded.as_bytes(), Plus::Literal).into_owned())
+    }
+}
+
+fn percents(text: &str) -> usize {
+    text.bytes().filter(|&b| b == b'%').count()
+}
+
+/// The normalised form of a path's leading segments, joined by `/`.
+pub(super) fn tenant<'a>(segments: impl Iterator<Item = &'a [u8]>) -> String {
+    let mut tenant = String::new();
+    for segment in segments {
+        if !tenant.is_empty() {
+            tenant.push('/');
+        }
+        tenant.push_str(&name(segment, Plus::Literal));
+    }
+    tenant
+}
+
+/// Percent-decodes to a fixed point. A round whose result is not UTF-8 is not taken: such a `%E9` is text.
+fn decode(raw: &[u8], plus: Plus) -> Cow<'_, str> {
+    let mut text = text(raw);
+    for round in 0..DECODE_ROUNDS {
+        let spaced = if round == 0 && plus == Plus::Space && text.contains('+') {
+            Cow::Owned(text.replace('+', " "))
+        } else {
+            Cow::Borrowed(text.as_ref())
+        };
+        match percent_decode(spaced.as_bytes()).decode_utf8() {
+            Ok(decoded) if decoded != text => text = Cow::Owned(decoded.into_owned()),
+            _ => break,
+        }
+    }
+    text
+}
+
+/// A raw byte that is not UTF-8 stands for its percent-encoded form, as it would in an IRI (RFC 3987 §3.1).
+fn text(raw: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(raw) {
+        return Cow::Borrowed(text);
+    }
+    let mut text = String::with_capacity(raw.len() * 2);
+    for chunk in raw.utf8_chunks() {
+        text.push_str(chunk.valid());
+        for &byte in chunk.invalid() {
+            text.push_str(percent_encoding::percent_encode_byte(byte));
+        }
+    }
+    Cow::Owned(text)
+}
+
+/// NFKC, lower case, NFKC, until nothing changes: lower case can undo NFKC and the other way round (`ϓ`, `İ`).
+fn fold(mut text: String) -> String {
+    for _ in 0..FOLD_ROUNDS {
+        if text.is_ascii() {
+            text.make_ascii_lowercase();
+            break;
+        }
+        let lower = nfkc(&text).to_lowercase();
+        let folded = nfkc(&lower).into_owned();
+        if folded == text {
+            break;
+        }
+        text = folded;
+    }
+    text
+}
+
+fn nfkc(text: &str) -> Cow<'_, str> {
+    match is_nfkc_quick(text.chars()) {
+        IsNormalized::Yes => Cow::Borrowed(text),
+        _ => Cow::Owned(text.nfkc().collect()),
+    }
+}
