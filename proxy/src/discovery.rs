@@ -28,7 +28,7 @@ use crate::config::{DnsRecord, DnsSource, Shards};
 
 pub use error::DiscoveryError;
 
-/// After a reload, the longest wait for the new sources before the shards of the old ones are let go.
+/// After a reload, how long the shards of a vanished source stay for new sources to take them over.
 const HANDOVER: Duration = Duration::from_secs(5);
 
 /// The source name of the shards listed by hand.
@@ -66,8 +66,17 @@ impl Discovery {
     ///
     /// Must be called within a tokio runtime. The tasks end when the handle is dropped.
     #[must_use = "dropping the handle stops discovery"]
-    pub fn spawn(config: &Shards, inputs: mpsc::Sender<ShardInput>, events: DiscoveryEvents) -> DiscoveryHandle {
-        let mut handle = DiscoveryHandle { inputs, events, running: BTreeMap::new(), unsettled: watch::Sender::new(0) };
+    pub fn spawn(
+        config: &Shards,
+        inputs: mpsc::Sender<ShardInput>,
+        events: DiscoveryEvents,
+    ) -> DiscoveryHandle {
+        let mut handle = DiscoveryHandle {
+            inputs,
+            events,
+            running: BTreeMap::new(),
+            unsettled: watch::Sender::new(0),
+        };
         for (name, source) in sources(config) {
             handle.start(name, source);
         }
@@ -115,38 +124,44 @@ impl DiscoveryHandle {
     /// Goes over to another configuration.
     ///
     /// Sources that are configured as before keep running undisturbed; new ones start; changed ones start anew under
-    /// their name. Sources that vanished are stopped, and their shards are taken back at once, though not before the
-    /// new sources had up to five seconds to list them.
+    /// their name. Sources that vanished are stopped and their shards are taken back: at once, or, when other sources
+    /// start at the same time, within the few seconds that these have to take shards over.
     pub async fn replace(&mut self, config: &Shards) {
-        let wanted: BTreeMap<_, _> = sources(config).into_iter().collect();
-        let stale: Vec<Arc<str>> = self
-            .running
-            .iter()
-            .filter(|(name, running)| wanted.get(*name) != Some(&running.source))
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in &stale {
-            if let Some(running) = self.running.remove(name) {
-                running.stop().await;
+        let mut wanted: BTreeMap<_, _> = sources(config).into_iter().collect();
+        let mut vanished = Vec::new();
+        for (name, running) in std::mem::take(&mut self.running) {
+            match wanted.get(&name) {
+                Some(source) if *source == running.source => {
+                    wanted.remove(&name);
+                    self.running.insert(name, running);
+                }
+                Some(_) => running.stop().await,
+                None => {
+                    running.stop().await;
+                    vanished.push(name);
+                }
             }
         }
-        let vanished: Vec<_> = stale.into_iter().filter(|name| !wanted.contains_key(name)).collect();
-        for (name, source) in wanted {
-            if !self.running.contains_key(&name) {
-                self.start(name, source);
-            }
-        }
-        if vanished.is_empty() {
-            return;
-        }
-        // Late or failing sources do not keep the old shards forever.
-        let _ = tokio::time::timeout(HANDOVER, self.settled()).await;
+        // The registry lets a source take over only what another one has ceased to list, so this comes first.
+        let hold_down = if wanted.is_empty() {
+            Duration::ZERO
+        } else {
+            HANDOVER
+        };
         for source in vanished {
-            tracing::info!(%source, "source is no longer configured, its shards leave");
-            let gone = ShardInput::Discovered { source, shards: Vec::new(), hold_down: Duration::ZERO };
+            tracing::info!(%source, "no longer configured, its shards leave");
+            let shards = Vec::new();
+            let gone = ShardInput::Discovered {
+                source,
+                shards,
+                hold_down,
+            };
             if self.inputs.send(gone).await.is_err() {
                 return;
             }
+        }
+        for (name, source) in wanted {
+            self.start(name, source);
         }
     }
 
@@ -159,7 +174,10 @@ impl DiscoveryHandle {
 
     fn start(&mut self, name: Arc<str>, source: Source) {
         self.unsettled.send_modify(|n| *n += 1);
-        let first = Arc::new(FirstReport { done: AtomicBool::new(false), unsettled: self.unsettled.clone() });
+        let first = Arc::new(FirstReport {
+            done: AtomicBool::new(false),
+            unsettled: self.unsettled.clone(),
+        });
         let reporter = Reporter {
             source: name.clone(),
             inputs: self.inputs.clone(),
@@ -170,7 +188,14 @@ impl DiscoveryHandle {
             Source::Fixed(shards) => tokio::spawn(fixed::run(shards, reporter)),
             Source::Dns(dns) => tokio::spawn(dns::run(dns, reporter)),
         };
-        self.running.insert(name, Running { source, task, first });
+        self.running.insert(
+            name,
+            Running {
+                source,
+                task,
+                first,
+            },
+        );
     }
 }
 
@@ -184,7 +209,9 @@ impl Drop for DiscoveryHandle {
 
 impl fmt::Debug for DiscoveryHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DiscoveryHandle").field("sources", &self.running.keys()).finish_non_exhaustive()
+        f.debug_struct("DiscoveryHandle")
+            .field("sources", &self.running.keys())
+            .finish_non_exhaustive()
     }
 }
 
@@ -224,15 +251,28 @@ impl Reporter {
     /// Sends a list. `false` when nobody listens any more.
     async fn list(&self, shards: Vec<router_core::shard::ShardSpec>, hold_down: Duration) -> bool {
         let source = self.source.clone();
-        self.inputs.send(ShardInput::Discovered { source, shards, hold_down }).await.is_ok()
+        self.inputs
+            .send(ShardInput::Discovered {
+                source,
+                shards,
+                hold_down,
+            })
+            .await
+            .is_ok()
     }
 
     fn answered(&self, shards: usize) {
-        (self.events)(DiscoveryEvent::Answered { source: self.source.clone(), shards });
+        (self.events)(DiscoveryEvent::Answered {
+            source: self.source.clone(),
+            shards,
+        });
     }
 
     fn failed(&self, error: DiscoveryError) {
-        (self.events)(DiscoveryEvent::Failed { source: self.source.clone(), error });
+        (self.events)(DiscoveryEvent::Failed {
+            source: self.source.clone(),
+            error,
+        });
     }
 
     /// The first round is over, whatever its result.
@@ -260,7 +300,10 @@ fn sources(config: &Shards) -> Vec<(Arc<str>, Source)> {
             DnsRecord::Srv { service } => format!("dns:{}", canonical(service)),
             DnsRecord::Host { host, port, .. } => format!("dns:{}:{port}", canonical(host)),
         };
-        let times = seen.entry(name.clone()).and_modify(|n| *n += 1).or_insert(1);
+        let times = seen
+            .entry(name.clone())
+            .and_modify(|n| *n += 1)
+            .or_insert(1);
         if *times > 1 {
             name = format!("{name}#{times}");
         }

@@ -30,7 +30,7 @@ use tokio::net::{TcpListener, UdpSocket};
 
 /// How the server behaves towards questions for one name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mood {
+pub(crate) enum Mood {
     /// Answers from the zone.
     #[default]
     Well,
@@ -49,7 +49,7 @@ struct Zone {
 }
 
 /// The running server; it ends when this is dropped.
-pub struct DnsServer {
+pub(crate) struct DnsServer {
     address: SocketAddr,
     zone: Arc<Mutex<Zone>>,
     udp: Arc<AtomicUsize>,
@@ -64,7 +64,7 @@ struct Handler {
 }
 
 impl DnsServer {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let (udp_socket, listener) = loop {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
             // The port may be taken for UDP; then another one.
@@ -74,86 +74,143 @@ impl DnsServer {
         };
         let address = listener.local_addr().unwrap();
         let (udp, tcp) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let zone = Arc::new(Mutex::new(Zone { negative_ttl: 0, ..Zone::default() }));
-        let mut server = Server::new(Handler { zone: zone.clone(), udp: udp.clone(), tcp: tcp.clone() });
+        let zone = Arc::new(Mutex::new(Zone {
+            negative_ttl: 0,
+            ..Zone::default()
+        }));
+        let mut server = Server::new(Handler {
+            zone: zone.clone(),
+            udp: udp.clone(),
+            tcp: tcp.clone(),
+        });
         server.register_socket(udp_socket);
         server.register_listener(listener, Duration::from_secs(5), 64);
-        Self { address, zone, udp, tcp, _server: server }
+        Self {
+            address,
+            zone,
+            udp,
+            tcp,
+            _server: server,
+        }
     }
 
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Questions that have come by UDP and by TCP.
-    pub fn questions(&self) -> (usize, usize) {
-        (self.udp.load(Ordering::SeqCst), self.tcp.load(Ordering::SeqCst))
+    pub(crate) fn questions(&self) -> (usize, usize) {
+        (
+            self.udp.load(Ordering::SeqCst),
+            self.tcp.load(Ordering::SeqCst),
+        )
     }
 
     /// Sets the addresses of a host.
-    pub fn host(&self, name: &str, ttl: u32, ips: &[&str]) {
+    pub(crate) fn host(&self, name: &str, ttl: u32, ips: &[&str]) {
         let name = absolute(name);
         let ips = ips.iter().map(|ip| IpAddr::from_str(ip).unwrap());
         let (v4, v6): (Vec<_>, Vec<_>) = ips.partition(IpAddr::is_ipv4);
         for (kind, ips) in [(RecordType::A, v4), (RecordType::AAAA, v6)] {
-            let records = ips.into_iter().map(|ip| Record::from_rdata(name.clone(), ttl, RData::from(ip))).collect();
+            let records = ips
+                .into_iter()
+                .map(|ip| Record::from_rdata(name.clone(), ttl, RData::from(ip)))
+                .collect();
             self.set(&name, kind, records);
         }
     }
 
     /// Sets the targets of a service: priority, weight, port, target.
-    pub fn service(&self, name: &str, ttl: u32, targets: &[(u16, u16, u16, &str)]) {
+    pub(crate) fn service(&self, name: &str, ttl: u32, targets: &[(u16, u16, u16, &str)]) {
         let name = absolute(name);
         let record = |&(priority, weight, port, target): &(u16, u16, u16, &str)| {
-            Record::from_rdata(name.clone(), ttl, RData::SRV(SRV::new(priority, weight, port, absolute(target))))
+            Record::from_rdata(
+                name.clone(),
+                ttl,
+                RData::SRV(SRV::new(priority, weight, port, absolute(target))),
+            )
         };
         let records = targets.iter().map(record).collect();
         self.set(&name, RecordType::SRV, records);
     }
 
     /// Removes every record of a name: it becomes NXDOMAIN.
-    pub fn remove(&self, name: &str) {
+    pub(crate) fn remove(&self, name: &str) {
         let name = absolute(name);
-        self.zone.lock().unwrap().records.retain(|(owner, _), _| *owner != name);
+        self.zone
+            .lock()
+            .unwrap()
+            .records
+            .retain(|(owner, _), _| *owner != name);
     }
 
     /// Sends addresses of SRV targets along, as CoreDNS does.
-    pub fn with_glue(&self) {
+    pub(crate) fn with_glue(&self) {
         self.zone.lock().unwrap().glue = true;
     }
 
     /// Sets how questions for a name are treated.
-    pub fn mood(&self, name: &str, mood: Mood) {
+    pub(crate) fn mood(&self, name: &str, mood: Mood) {
         self.zone.lock().unwrap().moods.insert(absolute(name), mood);
     }
 
     fn set(&self, name: &Name, kind: RecordType, records: Vec<Record>) {
-        self.zone.lock().unwrap().records.insert((name.clone(), kind), records);
+        self.zone
+            .lock()
+            .unwrap()
+            .records
+            .insert((name.clone(), kind), records);
     }
 }
 
 #[async_trait::async_trait]
 impl RequestHandler for Handler {
-    async fn handle_request<R: ResponseHandler, T: Time>(&self, request: &Request, mut handle: R) -> ResponseInfo {
-        let counter = if request.protocol() == Protocol::Udp { &self.udp } else { &self.tcp };
+    async fn handle_request<R: ResponseHandler, T: Time>(
+        &self,
+        request: &Request,
+        mut handle: R,
+    ) -> ResponseInfo {
+        let counter = if request.protocol() == Protocol::Udp {
+            &self.udp
+        } else {
+            &self.tcp
+        };
         counter.fetch_add(1, Ordering::SeqCst);
         let info = request.request_info().unwrap();
-        let (name, kind) = (Name::from(info.query.name().clone()), info.query.query_type());
+        let (name, kind) = (
+            Name::from(info.query.name().clone()),
+            info.query.query_type(),
+        );
         let mut metadata = Metadata::response_from_request(info.metadata);
         let (mut answers, mut additionals, mut soa) = (Vec::new(), Vec::new(), Vec::new());
         {
             let zone = self.zone.lock().unwrap();
             match zone.moods.get(&name).copied().unwrap_or_default() {
-                Mood::Silent => return Header { metadata, counts: HeaderCounts::default() }.into(),
+                Mood::Silent => {
+                    return Header {
+                        metadata,
+                        counts: HeaderCounts::default(),
+                    }
+                    .into();
+                }
                 Mood::Broken => metadata.response_code = ResponseCode::ServFail,
                 Mood::Well => {
-                    answers = zone.records.get(&(name.clone(), kind)).cloned().unwrap_or_default();
+                    answers = zone
+                        .records
+                        .get(&(name.clone(), kind))
+                        .cloned()
+                        .unwrap_or_default();
                     if !zone.records.keys().any(|(owner, _)| *owner == name) {
                         metadata.response_code = ResponseCode::NXDomain;
                     }
                     if answers.is_empty() {
-                        let data = SOA::new(name.clone(), name.clone(), 1, 1, 1, 1, zone.negative_ttl);
-                        soa.push(Record::from_rdata(name, zone.negative_ttl, RData::SOA(data)));
+                        let data =
+                            SOA::new(name.clone(), name.clone(), 1, 1, 1, 1, zone.negative_ttl);
+                        soa.push(Record::from_rdata(
+                            name,
+                            zone.negative_ttl,
+                            RData::SOA(data),
+                        ));
                     }
                     if zone.glue {
                         for answer in &answers {
