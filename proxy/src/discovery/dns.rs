@@ -30,8 +30,8 @@ use self::{
 use super::{DiscoveryError, Reporter};
 use crate::config::{DnsRecord, DnsSource};
 
-/// For one round: the SRV look-up and all addresses. A round that takes longer has failed.
-const ROUND_TIMEOUT: Duration = Duration::from_secs(15);
+/// For one round: the SRV look-up and all addresses (one question takes 12 s at most). A longer round has failed.
+const ROUND_TIMEOUT: Duration = Duration::from_secs(25);
 /// Targets whose addresses are looked up at the same time (hickory allows 32 questions per connection, two per target).
 const CONCURRENT_TARGETS: usize = 8;
 

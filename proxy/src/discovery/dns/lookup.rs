@@ -24,8 +24,12 @@ use hickory_resolver::{
 
 use super::{super::DiscoveryError, answer::Srv};
 
-/// For one server's answer to one question; asked once more after that.
-const SERVER_TIMEOUT: Duration = Duration::from_secs(2);
+/// For one server's answer to one question, retransmissions included.
+const SERVER_TIMEOUT: Duration = Duration::from_secs(3);
+/// For one attempt at one server.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(1);
+/// For all servers' answers to one question; shared out evenly among many servers, so that the last one is still asked.
+const ALL_SERVERS_TIMEOUT: Duration = Duration::from_secs(12);
 /// Servers of a configuration that are asked (resolv.conf itself takes three).
 const MAX_SERVERS: usize = 8;
 /// Largest UDP answer we ask for: what passes every link unfragmented (DNS flag day 2020).
@@ -60,6 +64,8 @@ pub(super) struct SrvAnswer {
 /// The servers of one source.
 pub(super) struct Servers {
     resolvers: Vec<TokioResolver>,
+    /// For one server's answer.
+    patience: Duration,
     /// Index of the server that answered last, asked first: a dead server costs its timeout once, not every time.
     preferred: AtomicUsize,
     search: Vec<Name>,
@@ -97,8 +103,11 @@ impl Servers {
                 why: "no DNS server is configured".into(),
             });
         }
+        let count = u32::try_from(resolvers.len()).unwrap_or(u32::MAX);
+        let patience = (ALL_SERVERS_TIMEOUT / count).min(SERVER_TIMEOUT);
         Ok(Self {
             resolvers,
+            patience,
             preferred: AtomicUsize::new(0),
             search,
             ndots,
@@ -192,7 +201,10 @@ impl Servers {
         let first = self.preferred.load(Ordering::Relaxed);
         let mut failure = None;
         for index in (0..count).map(|i| (first + i) % count) {
-            let result = self.resolvers[index].lookup(name.clone(), record).await;
+            let lookup = self.resolvers[index].lookup(name.clone(), record);
+            // hickory's own limit is per transport and attempt.
+            let result = tokio::time::timeout(self.patience, lookup).await;
+            let result = result.unwrap_or(Err(NetError::Timeout));
             match result.map_err(|error| nothing(name, record, error)) {
                 Err(Nothing::Failed(error)) => failure = Some(error),
                 outcome => {
@@ -223,8 +235,9 @@ fn resolver(mut server: NameServerConfig, hosts: ResolveHosts) -> Result<TokioRe
     let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
     let options: &mut ResolverOpts = builder.options_mut();
     options.cache_size = 0;
-    options.timeout = SERVER_TIMEOUT;
-    options.attempts = 1;
+    // A lost datagram is sent again well within our own limit.
+    options.timeout = ATTEMPT_TIMEOUT;
+    options.attempts = 2;
     options.edns0 = true;
     options.edns_payload_len = UDP_PAYLOAD;
     options.use_hosts_file = hosts;
