@@ -5,7 +5,7 @@ use super::{
     scenario,
     verdict::Verdict,
 };
-use crate::support::{Balance, Haproxy, Prosody};
+use crate::support::{Balance, Haproxy, Prosody, require};
 
 fn targets(shards: &[Prosody; 2]) -> [(&str, std::net::SocketAddr); 2] {
     shards
@@ -58,6 +58,24 @@ async fn harness_shows_haproxys_race() {
         split > 0,
         "the two requests of a pair were never close enough"
     );
+}
+
+/// Where a hash decides, the same pairs meet: the scenario fails for a split, not for being hasty.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pairs_meet_behind_a_hash() {
+    let shards = scenario::two_shards().await;
+    let haproxy = Haproxy::start(Balance::Hashed, &targets(&shards)).await;
+    for pair in scenario::pairs_at_one_instant(&haproxy.base(), 20).await {
+        pair.together().await;
+        pair.assert_undisturbed();
+    }
+}
+
+/// A missing server is a failure that says how to install it.
+#[test]
+#[should_panic(expected = "run `apt-get install -y no-such-package` as root")]
+fn a_missing_server_fails_loudly() {
+    require("no-such-program", "no-such-package");
 }
 
 /// All spellings reach a shard when nothing stands in between, the raw bytes in the request line included.

@@ -19,6 +19,8 @@ pub(crate) enum Verdict {
     },
     /// Somebody is not in yet, or does not see everyone yet.
     Incomplete {
+        /// Shard → nicks of those who are in.
+        groups: BTreeMap<String, BTreeSet<String>>,
         /// Who lacks what, for people.
         missing: Vec<String>,
     },
@@ -56,9 +58,11 @@ pub(crate) fn judge(participants: &[(String, Seen)]) -> Verdict {
             "{nick} does not see {unseen:?}, sees strangers {strangers:?}"
         ));
     }
-    match groups.pop_first() {
-        Some((shard, _)) if missing.is_empty() => Verdict::Together { shard },
-        _ => Verdict::Incomplete { missing },
+    match groups.first_key_value() {
+        Some((shard, _)) if missing.is_empty() => Verdict::Together {
+            shard: shard.clone(),
+        },
+        _ => Verdict::Incomplete { groups, missing },
     }
 }
 

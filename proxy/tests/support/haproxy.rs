@@ -9,6 +9,8 @@ use super::{Port, Process, http_status, require};
 pub(crate) enum Balance {
     /// Round robin with `stick on url_param(room)`, as published for Jitsi.
     Sticky,
+    /// The same table over a consistent hash of the room, as 8x8 runs it: the hash masks the table's race.
+    Hashed,
     /// Round robin only: a proxy whose pin is broken.
     Forgetful,
 }
@@ -50,17 +52,23 @@ impl Haproxy {
 }
 
 fn configuration(balance: Balance, listen: SocketAddr, shards: &[(&str, SocketAddr)]) -> String {
+    let algorithm = if balance == Balance::Hashed {
+        "balance url_param room\n  hash-type consistent sdbm avalanche"
+    } else {
+        "balance roundrobin"
+    };
+    let table = if balance == Balance::Forgetful {
+        ""
+    } else {
+        "  stick-table type string len 256 size 10k expire 10m\n  stick on url_param(room)\n"
+    };
     let mut text = format!(
         "global\n  log stdout format raw local0 info\n\
          defaults\n  mode http\n  log global\n  option httplog\n  option redispatch\n  retries 3\n\
          \x20 timeout connect 1s\n  timeout client 50s\n  timeout server 50s\n  timeout tunnel 1h\n\
          frontend browsers\n  bind {listen}\n  monitor-uri /haproxy-ready\n  default_backend shards\n\
-         backend shards\n  balance roundrobin\n  http-response set-header X-Jitsi-Shard %s\n"
+         backend shards\n  {algorithm}\n  http-response set-header X-Jitsi-Shard %s\n{table}"
     );
-    if balance == Balance::Sticky {
-        text +=
-            "  stick-table type string len 256 size 10k expire 10m\n  stick on url_param(room)\n";
-    }
     for (name, address) in shards {
         writeln!(text, "  server {name} {address} check inter 200ms rise 1 fall 2 on-marked-down shutdown-sessions")
             .expect("a String takes all");
