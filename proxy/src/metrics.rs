@@ -27,7 +27,7 @@ use router_core::{
 
 pub use self::{
     labels::{
-        CloseReason, Direction, DiscoveryErrorKind, FrontRefusal, Label, ProbeResult,
+        CloseReason, Direction, FrontRefusal, Label, ProbeResult,
         RequestOutcome, Success, TunnelOutcome,
     },
     shard::{Counters, ShardMetrics, probe_name},
@@ -267,10 +267,10 @@ impl Metrics {
         self.discovery_answers.with_label_values(&[source]).inc();
     }
 
-    /// Counts a failed look-up of a discovery source.
-    pub fn discovery_failed(&self, source: &str, kind: DiscoveryErrorKind) {
+    /// Counts a failed look-up of a discovery source; `kind` is one of [`crate::discovery::DiscoveryError::kind`].
+    pub fn discovery_failed(&self, source: &str, kind: &'static str) {
         self.discovery_errors
-            .with_label_values(&[source, kind.as_str()])
+            .with_label_values(&[source, kind])
             .inc();
     }
 

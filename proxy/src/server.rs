@@ -117,6 +117,7 @@ async fn serve(start: Start, log: LogHandle) -> anyhow::Result<()> {
     let desk = ShardDesk::new(Arc::clone(&router), Arc::clone(&metrics));
     let (inputs, inbox) = mpsc::channel(INPUTS);
     tokio::spawn(desk.clone().run(inbox, clock));
+    let mut known = desk.watch();
     let discovery = Discovery::spawn(&config.shards, inputs.clone(), shards::discovery_events(&metrics));
     let prober = Prober::spawn(&config.probes, desk.watch(), inputs, shards::probe_events(&router, &metrics));
     tokio::spawn(upkeep::run(Arc::clone(&edge)));
@@ -134,8 +135,13 @@ async fn serve(start: Start, log: LogHandle) -> anyhow::Result<()> {
     };
     let admin = tokio::spawn(admin::serve(admin_port, admin.into(), turned(admin_ends)));
 
-    if tokio::time::timeout(FIRST_ANSWERS, discovery.settled()).await.is_err() {
-        tracing::warn!("no first answer from every shard source yet; serving with the shards known so far");
+    let first_answers = async {
+        discovery.settled().await;
+        // An error means that the desk is gone, which nothing here can mend.
+        let _ = known.wait_for(|shards| shards.iter().next().is_some()).await;
+    };
+    if tokio::time::timeout(FIRST_ANSWERS, first_answers).await.is_err() {
+        tracing::warn!("shard sources have not answered yet; serving with the shards known so far");
     }
     readiness.clear("shards");
     let connections = Connections::new(metrics.connections_open.clone(), metrics.connections.clone());

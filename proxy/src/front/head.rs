@@ -50,7 +50,6 @@ pub(crate) enum Framing {
 pub(crate) struct Head {
     /// Length in bytes, blank line included.
     pub(crate) len: usize,
-    pub(crate) method: Range<usize>,
     pub(crate) path: Range<usize>,
     pub(crate) query: Option<Range<usize>>,
     pub(crate) framing: Framing,
@@ -59,11 +58,6 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// The method's bytes within `bytes`, from which this head was parsed.
-    pub(crate) fn method<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
-        &bytes[self.method.clone()]
-    }
-
     /// The path's bytes, `/` first.
     pub(crate) fn path<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
         &bytes[self.path.clone()]
@@ -143,7 +137,6 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Head, HeadError> {
     let (path, query) = split_target(target)?;
     Ok(Head {
         len: bytes.len(),
-        method: place(method),
         path: place(path),
         query: query.map(place),
         framing,

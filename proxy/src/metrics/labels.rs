@@ -126,22 +126,6 @@ label! {
 }
 
 label! {
-    /// Why discovery got no answer.
-    DiscoveryErrorKind {
-        /// No answer in time.
-        Timeout = "timeout",
-        /// The name does not exist, or has no record of the type.
-        NotFound = "not_found",
-        /// The server answered with an error, such as SERVFAIL.
-        Refused = "refused",
-        /// An answer that cannot be used: names, ports or counts out of bounds.
-        Invalid = "invalid",
-        /// Anything else, such as an unreachable server.
-        Other = "other",
-    }
-}
-
-label! {
     /// Why the front door sent a client away.
     FrontRefusal {
         /// The head did not arrive within `front.head_timeout`.
@@ -162,10 +146,12 @@ label! {
         TableFull = "table_full",
         /// The room is pinned to a shard that discovery has not found yet.
         Awaited = "awaited",
-        /// The room's shard is down and the room could not be moved.
-        ShardDown = "shard_down",
-        /// This proxy is shutting down.
-        Draining = "draining",
+        /// The room's shard, or every shard tried, does not accept connections.
+        Unreachable = "unreachable",
+        /// A shard accepted and did not answer in time.
+        ShardTimeout = "shard_timeout",
+        /// A shard answered with something that is not HTTP, or broke off.
+        ShardBroken = "shard_broken",
     }
 }
 

@@ -56,7 +56,6 @@ impl Reloader {
         }
         self.edge.settings.store(Arc::new(Settings::of(&new)));
         self.edge.router.set_limits(new.rooms.ttl, new.rooms.max_pins);
-        self.edge.router.set_registry(super::registry_settings(&new.probes));
         self.prober.replace(&new.probes);
         self.discovery.replace(&new.shards).await;
         self.config = new;

@@ -88,7 +88,7 @@ pub(super) fn discovery_events(metrics: &Arc<Metrics>) -> DiscoveryEvents {
     let metrics = Arc::clone(metrics);
     Arc::new(move |event| match event {
         DiscoveryEvent::Answered { source, .. } => metrics.discovery_answered(&source),
-        DiscoveryEvent::Failed { source, error } => metrics.discovery_failed(&source, error.kind().into()),
+        DiscoveryEvent::Failed { source, error } => metrics.discovery_failed(&source, error.kind()),
     })
 }
 
