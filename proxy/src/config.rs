@@ -1,6 +1,24 @@
 //! The configuration as plain data. Reading and checking a file is in the submodules; binding sockets is elsewhere.
 //!
-//! Every default is a named constant with its reason. `docs/configuration.md` describes each field for operators.
+//! Every default is a named constant with its reason in [`defaults`]. `docs/configuration.md` describes each field
+//! for operators. [`Config::load`] reads a file and names every mistake in it at once.
+
+pub mod defaults;
+mod files;
+mod load;
+mod node;
+mod read;
+mod reload;
+mod report;
+pub mod secret;
+mod section;
+mod summary;
+#[cfg(test)]
+mod tests;
+mod value;
+
+pub use load::{Loaded, MAX_FILE_BYTES};
+pub use report::{At, ConfigErrors, Finding};
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -85,7 +103,7 @@ pub struct Upstream {
     pub connect_attempts: u32,
     /// Silence on a shard's response before 504. Default 65 s: above BOSH's 60 s hold.
     pub response_timeout: Duration,
-    /// Idle connections kept per worker thread. Default 256.
+    /// Idle connections kept per worker thread; 0 keeps none. Default 256.
     pub pool_size: usize,
     /// Idle time after which a pooled connection is closed. Default 55 s: below nginx' 60–75 s keepalive.
     pub pool_idle: Duration,
@@ -115,7 +133,7 @@ pub struct DnsSource {
     pub max_refresh: Duration,
     /// Weight of the shards found, unless an SRV record has one (> 0). Default 100.
     pub weight: u16,
-    /// Agent-check port of the shards found.
+    /// Agent-check port of the shards found (signal-sidecar: 6060).
     pub agent_port: Option<u16>,
 }
 
@@ -140,13 +158,14 @@ pub enum DnsRecord {
 }
 
 /// `probes:`
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Probes {
-    /// Plain connect. On by default when no other probe is configured.
+    /// Plain connect. On by default unless `http` is configured. An agent check does not replace it: a failed
+    /// connection to an agent changes nothing, so it alone would never notice a dead shard.
     pub tcp: Option<ProbeTiming>,
-    /// HTTP GET.
+    /// HTTP GET. Off by default.
     pub http: Option<HttpProbe>,
-    /// HAProxy agent-check, for shards with an agent port.
+    /// HAProxy agent-check, for shards with an agent port. On by default when there is such a shard.
     pub agent: Option<ProbeTiming>,
 }
 
@@ -155,7 +174,7 @@ pub struct Probes {
 pub struct ProbeTiming {
     /// Time between probes (±10% jitter). Default 2 s.
     pub interval: Duration,
-    /// Longest a probe may take. Default 1 s.
+    /// Longest a probe may take, at most `interval`. Default 1 s, or `interval` where that is shorter.
     pub timeout: Duration,
     /// Successes in a row that raise a shard. Default 2 (HAProxy's `rise`).
     pub rise: u32,
@@ -168,9 +187,9 @@ pub struct ProbeTiming {
 pub struct HttpProbe {
     /// When and how often.
     pub timing: ProbeTiming,
-    /// Path to GET, such as `/about/health`.
+    /// Path to GET, such as `/about/health`. Default `/`, which every Jitsi web server answers.
     pub path: String,
-    /// `Host` header to send. Default: the shard's name.
+    /// `Host` header to send. `None`: the shard's name.
     pub host: Option<String>,
     /// Accepted status codes, as inclusive ranges. Default 200–399, as HAProxy's `option httpchk`.
     pub expect: Vec<(u16, u16)>,
@@ -208,7 +227,7 @@ pub struct Shutdown {
 pub struct Log {
     /// Form of all log lines. Default text.
     pub format: LogFormat,
-    /// `tracing` filter, such as `info` or `roompin_proxy=debug`. Default `info`.
+    /// `tracing` filter, such as `info` or `info,proxy=debug`. Default `info`.
     pub level: String,
     /// One line per request and tunnel. Default: on, without health checks.
     pub access: AccessLog,
