@@ -44,7 +44,7 @@ pub const TRUSTED_PROXIES: [IpNet; 6] = [
 
 /// The parameter that every Jitsi client sends.
 pub const ROOM_PARAMETER: &str = "room";
-/// Spans a reload and a lunch-line reconnect; tunnels hold their pins without it.
+/// Spans page reloads, reconnects and a network outage; open tunnels hold their pins without it.
 pub const PIN_TTL: Duration = secs(10 * 60);
 /// About 100 MB at the bound.
 pub const MAX_PINS: usize = 1_000_000;

@@ -7,8 +7,7 @@ use std::{
 };
 
 use super::{
-    Config, node,
-    read::{self},
+    Config, node, read,
     report::{At, ConfigErrors, Finding, Report},
     section::{Context, Section},
 };

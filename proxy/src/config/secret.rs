@@ -33,11 +33,11 @@ pub enum SecretError {
 /// # Errors
 /// When it cannot be read, or nothing remains, or it is too large.
 pub fn read(path: &Path) -> Result<Vec<u8>, SecretError> {
-    let file = File::open(path)?;
-    // A FIFO or device would block or never end.
-    if !file.metadata()?.is_file() {
+    // Asked before opening: opening a FIFO waits for its writer.
+    if !path.metadata()?.is_file() {
         return Err(io::Error::other("not a file").into());
     }
+    let file = File::open(path)?;
     let mut content = Vec::new();
     file.take(MAX_BYTES + 1).read_to_end(&mut content)?;
     if content.len() as u64 > MAX_BYTES {

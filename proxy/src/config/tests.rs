@@ -62,13 +62,13 @@ fn an_almost_empty_file_gets_the_defaults() {
 #[test]
 fn lines_and_columns_count_characters_and_follow_nesting() {
     let text = "shards:\n  static:\n    - name: a\n      address: 10.0.0.1:80\n      weight: 300\n    \
-                - {name: b, address: '10.0.0.2:80', weight: é}\nlog: {format: text, access: é, level: 'x='}\n";
+                - {name: b, address: '10.0.0.2:80', weight: é}\nlog: {format: text, access: é, level: 'x=loud'}\n";
     let expected = "roompin.yaml:5:15: shards.static[0].weight: must be 0 to 256, not 300\n\
          roompin.yaml:6:49: shards.static[1].weight: must be a whole number from 0 to 256, not \"é\"\n\
-         roompin.yaml:7:28: log.access: must be one of off, requests, all, not \"é\"\n";
+         roompin.yaml:7:29: log.access: must be one of off, requests, all, not \"é\"\n";
     assert!(errors(text).starts_with(expected), "{}", errors(text));
     assert!(
-        errors(text).contains("\nroompin.yaml:7:38: log.level: "),
+        errors(text).contains("\nroompin.yaml:7:39: log.level: "),
         "{}",
         errors(text)
     );
@@ -135,6 +135,27 @@ fn a_file_without_shards_is_refused() {
     }
     // What is wrong with a source is said instead.
     assert_eq!(errors("shards: {static: no}").lines().count(), 1);
+}
+
+#[test]
+fn two_sockets_cannot_share_an_address() {
+    let shard = "shards: {static: [{name: a, address: '10.0.0.1:80'}]}\n";
+    let clash = |text: &str| errors(&format!("{shard}{text}"));
+    assert_eq!(
+        clash("listen: 0.0.0.0:9090"),
+        "roompin.yaml:1:1: admin.address: 127.0.0.1:9090 cannot be bound together with 0.0.0.0:9090 of listen"
+    );
+    assert_eq!(
+        clash("listen: ['[::1]:1', '[::1]:1']"),
+        "roompin.yaml:2:21: listen[1]: [::1]:1 is already given in listen[0]"
+    );
+    assert_eq!(
+        with_shard("listen: ['127.0.0.1:0', '127.0.0.1:0', '[::]:9090']")
+            .config
+            .listen
+            .len(),
+        3
+    );
 }
 
 #[test]
@@ -255,7 +276,7 @@ fn warnings_name_what_is_probably_not_meant() {
     let expected = [
         (
             "shutdown: {drain_delay: 10s}",
-            "2:10: shutdown.drain_window: with drain_delay this is 30s; ",
+            "2:11: shutdown.drain_window: with drain_delay this is 30s; ",
         ),
         (
             "front: {trusted_proxies: [0.0.0.0/0]}",

@@ -45,7 +45,11 @@ impl Field<'_> {
     }
 
     /// A whole number.
-    pub(super) fn number<T: FromStr + PartialOrd + Display>(&self, min: T, max: T) -> Read<T> {
+    pub(super) fn number<T: Copy + FromStr + PartialOrd + Display>(
+        &self,
+        min: T,
+        max: T,
+    ) -> Read<T> {
         let text = self.text()?;
         let digits = text.strip_prefix('-').unwrap_or(text);
         let numeric = digits.starts_with(|c: char| c.is_ascii_digit())
@@ -140,24 +144,25 @@ impl Field<'_> {
     /// An address to connect to. `names` says what to do about a host name.
     pub(super) fn peer_address(&self, names: &str) -> Read<SocketAddr> {
         let text = self.text()?;
-        match text.parse::<SocketAddr>() {
-            Ok(address) if address.port() == 0 => {
-                Err("must have a port from 1 to 65535, not 0".into())
-            }
-            Ok(address) if address.ip().is_unspecified() => Err(format!(
-                "must be the address of a server; {} means any",
-                address.ip()
-            )),
-            Ok(address) => Ok(address),
-            Err(_) if text.parse::<IpAddr>().is_ok() => Err(format!(
-                "needs a port, such as {}",
-                SocketAddr::new(text.parse().map_err(|_| String::new())?, 80)
-            )),
-            Err(_) => Err(format!(
+        if let Ok(ip) = text.parse::<IpAddr>() {
+            return Err(format!("needs a port, such as {}", SocketAddr::new(ip, 80)));
+        }
+        let address: SocketAddr = text.parse().map_err(|_| {
+            format!(
                 "must be an IP address and a port, such as 10.0.0.1:80, not \"{}\"; {names}",
                 clip(text)
-            )),
+            )
+        })?;
+        if address.port() == 0 {
+            return Err("must have a port from 1 to 65535, not 0".into());
         }
+        if address.ip().is_unspecified() {
+            return Err(format!(
+                "must be the address of a server, not {}, which is any",
+                address.ip()
+            ));
+        }
+        Ok(address)
     }
 
     /// A DNS server; its port is 53 unless given.
@@ -264,7 +269,7 @@ impl Section<'_> {
     }
 
     /// A whole number with a default and bounds.
-    pub(super) fn number<T: FromStr + PartialOrd + Display>(
+    pub(super) fn number<T: Copy + FromStr + PartialOrd + Display>(
         &mut self,
         name: &'static str,
         default: T,
