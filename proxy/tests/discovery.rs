@@ -1,5 +1,7 @@
 //! Discovery against a DNS server on loopback, down to what the registry makes of it.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 #[path = "support/dns.rs"]
 mod dns;
 
@@ -510,6 +512,8 @@ async fn a_reload_takes_the_shards_of_a_removed_source_back() {
         ["dns:_http._tcp.web.test", "static"]
     );
     config.dns.clear();
+    house.handle.replace(&config).await;
+    house.has(&["hand"]).await;
     config.fixed.push(fixed("hand-2"));
     house.handle.replace(&config).await;
     house.has(&["hand", "hand-2"]).await;

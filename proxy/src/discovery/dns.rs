@@ -7,6 +7,7 @@
 //! - A target whose own address look-up fails keeps the addresses it had.
 
 mod answer;
+mod families;
 mod listing;
 mod lookup;
 mod schedule;
@@ -18,14 +19,14 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream};
-use hickory_resolver::proto::rr::RecordType;
 use router_core::shard::{ShardName, ShardSpec};
 use tokio::time::Instant;
 
 use self::{
     answer::{Defaults, Shared},
+    families::{both_families, merge_families},
     listing::Listing,
-    lookup::{Found, Nothing, Servers},
+    lookup::{Nothing, Servers},
 };
 use super::{DiscoveryError, Reporter};
 use crate::config::{DnsRecord, DnsSource};
@@ -300,57 +301,6 @@ impl Watcher {
     }
 }
 
-type Family = Result<Found<IpAddr>, Nothing>;
-
-async fn both_families(servers: &Servers, host: &str) -> (Family, Family) {
-    tokio::join!(
-        servers.addresses(host, RecordType::A),
-        servers.addresses(host, RecordType::AAAA)
-    )
-}
-
-struct Merged {
-    addresses: Vec<IpAddr>,
-    ttl: Option<Duration>,
-    /// Set when addresses are lost or old because a look-up failed.
-    failure: Option<DiscoveryError>,
-}
-
-/// The addresses of both families; a family whose look-up failed keeps those of `before`.
-fn merge_families(v4: Family, v6: Family, before: &[IpAddr]) -> Merged {
-    let mut merged = Merged {
-        addresses: Vec::new(),
-        ttl: None,
-        failure: None,
-    };
-    let mut fresh = false;
-    for (family, is_v4) in [(v4, true), (v6, false)] {
-        match family {
-            Ok(found) => {
-                fresh = true;
-                merged.ttl = Some(merged.ttl.map_or(found.ttl, |ttl| ttl.min(found.ttl)));
-                merged.addresses.extend(found.records);
-            }
-            Err(Nothing::Denied(..)) => {}
-            Err(Nothing::Failed(error)) => {
-                let old: Vec<_> = before
-                    .iter()
-                    .copied()
-                    .filter(|ip| ip.is_ipv4() == is_v4)
-                    .collect();
-                // Some servers fail every AAAA question. Where the other family answers and nothing is lost, that
-                // is nobody's concern.
-                if !old.is_empty() || !fresh {
-                    merged.failure = Some(error);
-                }
-                merged.addresses.extend(old);
-            }
-        }
-    }
-    merged.addresses.truncate(answer::MAX_ADDRESSES);
-    merged
-}
-
 /// Logs a source's problems when they change, not every time.
 #[derive(Default)]
 struct ProblemLog {
@@ -368,12 +318,9 @@ impl ProblemLog {
             None => tracing::info!(%source, "discovery is well again"),
             Some((problem, [])) => tracing::warn!(%source, problem, "discovery"),
             Some((problem, more)) => {
-                tracing::warn!(%source, problem, more = more.len(), "discovery")
+                tracing::warn!(%source, problem, more = more.len(), "discovery");
             }
         }
         self.last = problems;
     }
 }
-
-#[cfg(test)]
-mod tests;

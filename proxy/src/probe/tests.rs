@@ -292,13 +292,16 @@ async fn a_bad_agent_is_told_from_an_absent_one() {
     assert_eq!(one_agent(endless).await.unwrap_err().kind(), "too_long");
 }
 
+/// A finished probe, with the kind of its failure.
+type Seen = (ShardName, ProbeKind, Option<&'static str>);
+
 /// A registry, its published picture, and the probes that follow it.
 struct House {
     registry: Registry,
     set: watch::Sender<Arc<ShardSet>>,
     inputs: mpsc::Receiver<ShardInput>,
     probes: ProberHandle,
-    seen: Arc<Mutex<Vec<(ShardName, ProbeKind, Option<&'static str>)>>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
     changes: Vec<ShardEvent>,
 }
 

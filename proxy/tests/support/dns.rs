@@ -1,6 +1,10 @@
 //! A DNS server on loopback whose zone a test changes while it runs. UDP and TCP on one port.
 
-#![allow(dead_code, reason = "every test binary uses its own part")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "every test binary uses its own part, and may panic"
+)]
 
 use std::{
     collections::{BTreeMap, HashMap},
