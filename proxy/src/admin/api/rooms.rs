@@ -12,7 +12,7 @@ use axum::{
 };
 use router_core::{
     room::{MAX_RAW_NAME, RoomKey, RoomName},
-    router::{Outcome, PinView},
+    router::{Outcome, PinError, PinView},
     shard::ShardName,
 };
 use serde::{Deserialize, Serialize};
@@ -193,12 +193,10 @@ pub(in crate::admin) async fn put(
         );
         return Err(ApiError::new(StatusCode::CONFLICT, message));
     }
-    let outcome = state.router.pin(room.key, &shard, now).map_err(|refusal| {
-        ApiError::new(
-            StatusCode::CONFLICT,
-            format!("{refusal}; look at GET /v1/shards and try again"),
-        )
-    })?;
+    let outcome = state
+        .router
+        .pin(room.key, &shard, now)
+        .map_err(pin_refused)?;
     let after = state.router.shards();
     let id = after.by_name(shard.as_str()).map(|shard| shard.id);
     // After the pin has changed: whoever is cut now finds the new one.
@@ -211,7 +209,7 @@ pub(in crate::admin) async fn put(
         }
         Outcome::Moved { from } => {
             id.inspect(|&id| state.metrics.pin_moved(from, id));
-            ("moved", before.map(|before| before.pin.shard))
+            ("moved", after.name(from).cloned())
         }
     };
     tracing::info!(room = %room.key, %shard, outcome, tunnels_closing, "an operator pinned a room");
@@ -225,6 +223,19 @@ pub(in crate::admin) async fn put(
         tunnels_closing,
         room: RoomView::new(room.key, view, &state),
     }))
+}
+
+fn pin_refused(error: PinError) -> ApiError {
+    match error {
+        PinError::UnknownShard => ApiError::new(
+            StatusCode::CONFLICT,
+            "the shard has just gone; look at GET /v1/shards",
+        ),
+        PinError::TableFull => ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the table of pins is full and none is over; raise rooms.max_pins",
+        ),
+    }
 }
 
 /// What a `DELETE` did.

@@ -240,3 +240,12 @@ async fn delete_forgets_the_pin_and_closes_its_tunnels() {
     assert_error(&admin.delete("/v1/rooms/room").await, 404, "not pinned");
     assert_error(&admin.get("/v1/rooms/room").await, 404, "not pinned");
 }
+
+#[tokio::test]
+async fn a_full_table_is_said_to_be_full() {
+    let admin = start(None).await;
+    admin.router.set_limits(Duration::from_secs(600), 1);
+    assert_eq!(admin.put("/v1/rooms/x", "{\"shard\":\"a\"}").await.0, 200);
+    let full = admin.put("/v1/rooms/y", "{\"shard\":\"a\"}").await;
+    assert_error(&full, 503, "rooms.max_pins");
+}
