@@ -25,12 +25,12 @@ pub(super) enum Plus {
 
 /// The normalised form of one name as it stands in a request.
 pub(super) fn name(raw: &[u8], plus: Plus) -> String {
-    let special = |&b: &u8| b == b'%' || b == b'+' || !b.is_ascii();
-    if !raw.iter().any(|b| special(b)) {
-        return raw
-            .iter()
-            .map(|b| char::from(b.to_ascii_lowercase()))
-            .collect();
+    // Most names: nothing to undo, one allocation.
+    let plain = |&b: &u8| b.is_ascii() && b != b'%' && b != b'+';
+    if raw.iter().all(|b| plain(b))
+        && let Ok(text) = std::str::from_utf8(raw)
+    {
+        return text.to_ascii_lowercase();
     }
     let decoded = decode(raw, plus);
     let folded = fold(decoded.clone().into_owned());

@@ -53,7 +53,7 @@ const ENDPOINTS: [&[u8]; 12] = [
 ];
 
 /// Directories of files and services; what lies under them is no page of a room.
-const DIRECTORIES: [&[u8]; 22] = [
+const DIRECTORIES: [&[u8]; 19] = [
     b"libs",
     b"css",
     b"static",
@@ -73,9 +73,6 @@ const DIRECTORIES: [&[u8]; 22] = [
     b"colibri-ws",
     b"colibri-relay-ws",
     b"conference-request",
-    b"transcripts",
-    b"polyfills",
-    b"load-test",
 ];
 
 /// What jitsi-meet strips from the parts of a page's path before it names the room (`util/uri.ts`).
