@@ -51,19 +51,11 @@ async fn a_room_tells_its_age_and_what_holds_it() {
     let admin = start(None).await;
     let key = admin.pin("", "room", "a");
     let (_, room) = admin.get("/v1/rooms/room").await;
-    assert_eq!(
-        (
-            &room["name"],
-            &room["tunnels"],
-            &room["age_s"],
-            &room["idle_s"]
-        ),
-        (&json!(null), &json!(0), &json!(0), &json!(0))
-    );
-    assert!(
-        (595..=600).contains(&room["expires_in_s"].as_u64().unwrap()),
-        "{room}"
-    );
+    assert_eq!((&room["name"], &room["tunnels"]), (&json!(null), &json!(0)));
+    // A minute of slack for a busy machine.
+    let seconds = |field: &str| room[field].as_u64().unwrap();
+    assert!(seconds("age_s") < 60 && seconds("idle_s") < 60, "{room}");
+    assert!((540..=600).contains(&seconds("expires_in_s")), "{room}");
     admin
         .router
         .tunnel_opened(key, admin.shard("a"), admin.clock.now());
