@@ -1,7 +1,17 @@
 //! roompin-proxy: I/O around the decisions of `router-core`.
 
+mod access_log;
 pub mod admin;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod discovery;
+mod edge;
+mod front;
+mod http;
+mod log;
 pub mod metrics;
+pub mod probe;
+pub mod server;
 pub mod snapshot;
+mod tunnel;

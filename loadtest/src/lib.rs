@@ -1,0 +1,11 @@
+//! roompin-loadtest: shards and participants to try a proxy with, and an observer who does not trust it.
+//!
+//! It talks to proxies over the network only, and only to addresses given to it or started by itself.
+
+pub mod cli;
+pub mod client;
+pub mod demo;
+pub mod observer;
+pub mod report;
+pub mod scenario;
+pub mod stub;

@@ -1,0 +1,9 @@
+//! What people and scripts get to see of a run.
+
+mod screen;
+mod table;
+mod verdict;
+
+pub use screen::{Screen, Sink};
+pub use table::rooms_table;
+pub use verdict::Verdict;

@@ -1,0 +1,94 @@
+//! One line per request and per tunnel, in the words of the design.
+//!
+//! Rooms appear as hashes and queries not at all: they carry room names and tokens.
+
+use std::{fmt, net::SocketAddr, time::Duration};
+
+use pingora::proxy::Session;
+use router_core::room::RoomKey;
+
+use crate::{
+    config::AccessLog,
+    edge::{Edge, Routed},
+    http::Passage,
+    tunnel::{End, Moved},
+};
+
+/// `tracing` target of access lines, so that `log.level` can filter them.
+const TARGET: &str = "roompin_access";
+
+/// Paths that load balancers ask for every few seconds.
+const HEALTH_CHECKS: [&str; 2] = ["/about/health", "/_health"];
+
+/// Milliseconds with three decimals; absent ones print as `-`.
+struct Millis(Option<Duration>);
+
+impl fmt::Display for Millis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(time) => write!(f, "{:.3}", time.as_secs_f64() * 1000.0),
+            None => f.write_str("-"),
+        }
+    }
+}
+
+struct Room(Option<RoomKey>);
+
+impl fmt::Display for Room {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(key) => key.fmt(f),
+            None => f.write_str("-"),
+        }
+    }
+}
+
+fn shard_name(routed: &Routed) -> &str {
+    routed.shard().map_or("-", |shard| shard.name.as_str())
+}
+
+/// Logs an ordinary request.
+pub(crate) fn request(edge: &Edge, session: &Session, passage: &Passage, status: u16) {
+    let path = session.req_header().uri.path();
+    match edge.settings.load().access {
+        AccessLog::Off => return,
+        AccessLog::Requests if HEALTH_CHECKS.contains(&path) => return,
+        AccessLog::Requests | AccessLog::All => {}
+    }
+    let routed = &passage.routed;
+    tracing::info!(
+        target: TARGET,
+        client = %passage.client,
+        method = %session.req_header().method,
+        path,
+        status,
+        room = %Room(routed.key()),
+        shard = shard_name(routed),
+        pin = routed.pin.as_str(),
+        attempts = passage.attempts,
+        connect_ms = %Millis(passage.connect),
+        response_ms = %Millis(passage.response),
+        total_ms = %Millis(Some(passage.started.elapsed())),
+        bytes = session.body_bytes_sent(),
+        "request"
+    );
+}
+
+/// Logs a tunnel at its end.
+pub(crate) fn tunnel(edge: &Edge, client: SocketAddr, routed: &Routed, end: End, moved: Moved, lived: Duration) {
+    if edge.settings.load().access == AccessLog::Off {
+        return;
+    }
+    tracing::info!(
+        target: TARGET,
+        client = %client,
+        room = %Room(routed.key()),
+        shard = shard_name(routed),
+        pin = routed.pin.as_str(),
+        end = end.as_str(),
+        to_shard_bytes = moved.up,
+        to_client_bytes = moved.down,
+        seconds = lived.as_secs(),
+        "tunnel"
+    );
+}

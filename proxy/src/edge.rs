@@ -1,0 +1,195 @@
+//! What every connection needs at hand: the router, and the settings that SIGHUP may exchange.
+
+use std::{sync::Arc, time::Instant};
+
+use arc_swap::ArcSwap;
+use ipnet::IpNet;
+use router_core::{
+    placement,
+    room::{KeyHasher, RoomKey, RoomName, Target},
+    router::{Outcome, Route, Router},
+    shard::ShardId,
+    shard_set::{Shard, ShardSet},
+};
+
+use crate::{
+    admin::Tunnels as _,
+    clock::Clock,
+    config::{AccessLog, Config, Front, Tunnels as TunnelSettings, Upstream},
+    front::refusal::Refusal,
+    metrics::{Metrics, ShardMetrics},
+    tunnel::registry::Tunnels,
+};
+
+/// Shared by all connections of the process.
+pub(crate) struct Edge {
+    pub(crate) router: Arc<Router>,
+    pub(crate) hasher: KeyHasher,
+    pub(crate) clock: Clock,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) tunnels: Arc<Tunnels>,
+    pub(crate) settings: ArcSwap<Settings>,
+}
+
+/// The part of the configuration that connections look at; exchanged as a whole on reload.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) front: Front,
+    pub(crate) room_parameter: String,
+    pub(crate) tunnels: TunnelSettings,
+    pub(crate) upstream: Upstream,
+    pub(crate) access: AccessLog,
+}
+
+impl Settings {
+    pub(crate) fn of(config: &Config) -> Self {
+        Self {
+            front: config.front.clone(),
+            room_parameter: config.rooms.parameter.clone(),
+            tunnels: config.tunnels.clone(),
+            upstream: config.upstream.clone(),
+            access: config.log.access,
+        }
+    }
+
+    pub(crate) fn trusted(&self) -> &[IpNet] {
+        &self.front.trusted_proxies
+    }
+}
+
+/// How the pin took part in a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PinUse {
+    /// The room was pinned.
+    Found,
+    /// It is now.
+    Made,
+    /// It was pinned to a shard that is down or gone.
+    Moved,
+    /// A page load: looked up, not pinned.
+    Looked,
+    /// No room.
+    Roomless,
+}
+
+impl PinUse {
+    /// The word in access logs.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Found => "found",
+            Self::Made => "made",
+            Self::Moved => "moved",
+            Self::Looked => "page",
+            Self::Roomless => "none",
+        }
+    }
+
+    /// Whether only this one shard may answer.
+    pub(crate) fn is_binding(self) -> bool {
+        matches!(self, Self::Found | Self::Made | Self::Moved)
+    }
+}
+
+/// A request with the shard that it goes to.
+#[derive(Clone, Debug)]
+pub(crate) struct Routed {
+    pub(crate) room: Option<(RoomKey, RoomName)>,
+    pub(crate) shard: ShardId,
+    pub(crate) pin: PinUse,
+    shards: Arc<ShardSet>,
+}
+
+impl Routed {
+    /// The shard as it was when the decision fell.
+    pub(crate) fn shard(&self) -> Option<&Shard> {
+        self.shards.get(self.shard)
+    }
+
+    pub(crate) fn key(&self) -> Option<RoomKey> {
+        self.room.as_ref().map(|(key, _)| *key)
+    }
+}
+
+impl Edge {
+    /// Decides where a request goes; for a known room that is one look into the table.
+    ///
+    /// # Errors
+    /// When no shard may take it now.
+    pub(crate) fn route(&self, target: Target) -> Result<Routed, Refusal> {
+        let started = Instant::now();
+        let routed = self.decide(target);
+        self.metrics.decision_seconds.observe(started.elapsed().as_secs_f64());
+        routed
+    }
+
+    fn decide(&self, target: Target) -> Result<Routed, Refusal> {
+        let now = self.clock.now();
+        let shards = Arc::clone(&self.router.shards());
+        let (room, shard, pin) = match target {
+            Target::Room(name) => {
+                let key = self.hasher.key(&name);
+                let (shard, pin) = self.pinned(key)?;
+                (Some((key, name)), shard, pin)
+            }
+            Target::Page(name) => {
+                let key = self.hasher.key(&name);
+                let shard = self.router.preview(key, now).ok_or(Refusal::NoShard)?;
+                (Some((key, name)), shard, PinUse::Looked)
+            }
+            Target::Roomless => {
+                let shard = self.router.any(rand::random()).ok_or(Refusal::NoShard)?;
+                (None, shard, PinUse::Roomless)
+            }
+        };
+        Ok(Routed { room, shard, pin, shards })
+    }
+
+    /// The shard of a room, pinned now if it was not.
+    fn pinned(&self, key: RoomKey) -> Result<(ShardId, PinUse), Refusal> {
+        let now = self.clock.now();
+        match self.router.route(key, now) {
+            Route::Pinned(shard) => {
+                self.metrics.pins_found.inc();
+                return Ok((shard, PinUse::Found));
+            }
+            Route::Awaited(_) => return Err(Refusal::Awaited),
+            Route::Unknown | Route::Lost(_) => {}
+        }
+        let decision = self.router.decide(key, now, &[])?;
+        let counters = self.metrics.shard(decision.shard);
+        let pin = match decision.outcome {
+            Outcome::Found => {
+                self.metrics.pins_found.inc();
+                PinUse::Found
+            }
+            Outcome::Made => {
+                counters.pins_made.inc();
+                PinUse::Made
+            }
+            Outcome::Moved { from } => {
+                counters.pins_moved_here.inc();
+                self.metrics.shard(from).pins_moved_away.inc();
+                let closed = self.tunnels.close_room(key, Some(decision.shard));
+                tracing::info!(room = %key, ?from, to = ?decision.shard, tunnels_closed = closed, "room moved: its shard is down or gone");
+                PinUse::Moved
+            }
+        };
+        Ok((decision.shard, pin))
+    }
+
+    /// Another shard for a request that is not bound to one, after those in `tried` did not answer.
+    pub(crate) fn another(&self, routed: &Routed, tried: &[ShardId]) -> Option<Routed> {
+        if routed.pin.is_binding() {
+            return None;
+        }
+        let shards = Arc::clone(&self.router.shards());
+        let key = routed.key().unwrap_or_else(|| RoomKey(rand::random()));
+        let shard = placement::order(key, &shards).find(|shard| !tried.contains(shard))?;
+        Some(Routed { shard, shards, ..routed.clone() })
+    }
+
+    /// The counters of a routed request's shard.
+    pub(crate) fn counters(&self, routed: &Routed) -> Arc<ShardMetrics> {
+        self.metrics.shard(routed.shard)
+    }
+}

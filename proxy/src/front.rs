@@ -1,0 +1,130 @@
+//! The front door: every connection comes in here, every request head is read here, and then goes one of two ways.
+//!
+//! Ordinary requests are handed to pingora one at a time, together with the stream; a WebSocket upgrade leaves the
+//! connection's task for good and becomes a tunnel. A kept-alive connection may do the one after the other.
+
+pub(crate) mod client;
+pub(crate) mod forwarded;
+pub(crate) mod head;
+pub(crate) mod limits;
+pub(crate) mod listen;
+pub(crate) mod refusal;
+
+use std::{net::SocketAddr, sync::Arc, time::Instant as StdInstant};
+
+use bytes::BytesMut;
+use pingora::{apps::HttpServerApp, protocols::http::ServerSession, proxy::HttpProxy};
+use router_core::room;
+use tokio::{net::TcpStream, sync::watch, time::Instant};
+
+use self::{
+    client::{ClientStream, NoHead},
+    forwarded::Origin,
+    head::Head,
+    limits::Slot,
+    refusal::Refusal,
+};
+use crate::{
+    edge::{Edge, Routed},
+    http::{Gate, Passage},
+    tunnel::{self, Upgrade},
+};
+
+/// What a connection needs: the shared edge, pingora, and the word that the process is leaving.
+#[derive(Clone)]
+pub(crate) struct FrontDoor {
+    pub(crate) edge: Arc<Edge>,
+    pub(crate) proxy: Arc<HttpProxy<Gate>>,
+    /// Turns true when no connection should wait for another request.
+    pub(crate) leaving: watch::Receiver<bool>,
+}
+
+impl FrontDoor {
+    /// Serves one connection to its end, or until it has become a tunnel.
+    pub(crate) async fn serve(mut self, tcp: TcpStream, peer: SocketAddr, slot: Slot) {
+        let _ = tcp.set_nodelay(true);
+        let mut client = ClientStream::new(tcp, peer, slot);
+        let mut fresh = true;
+        while let Some(next) = self.next_request(client, fresh).await {
+            fresh = false;
+            client = next;
+        }
+    }
+
+    /// Serves one request; gives the connection back if it may carry another.
+    async fn next_request(&mut self, mut client: ClientStream, fresh: bool) -> Option<ClientStream> {
+        let settings = self.edge.settings.load_full();
+        let front = &settings.front;
+        let deadline = if fresh {
+            // The deadline runs from accept: a connection that says nothing at all is not kept for `keepalive`.
+            Instant::now() + front.head_timeout
+        } else {
+            let idle = tokio::time::timeout(front.keepalive, client.wait_for_request());
+            let came = tokio::select! {
+                biased;
+                came = idle => matches!(came, Ok(Ok(true))),
+                _ = self.leaving.wait_for(|&leaving| leaving) => false,
+            };
+            if !came {
+                return None;
+            }
+            Instant::now() + front.head_timeout
+        };
+        let (head, bytes) = match client.read_head(front.head_max_bytes, deadline).await {
+            Ok(read) => read,
+            Err(none) => {
+                self.no_head(client, none).await;
+                return None;
+            }
+        };
+        let started = StdInstant::now();
+        let origin = Origin::new(client.peer(), settings.trusted());
+        let routed = match self.route(&head, &bytes, &settings.room_parameter) {
+            Ok(routed) => routed,
+            Err(refusal) => {
+                self.refuse(client, refusal).await;
+                return None;
+            }
+        };
+        if head.websocket {
+            tunnel::open(&self.edge, client, Upgrade { head: &bytes, origin, routed }).await;
+            return None;
+        }
+        let passage = Passage::new(routed, origin, client.peer(), started);
+        self.hand_to_pingora(client, bytes, passage).await
+    }
+
+    fn route(&self, head: &Head, bytes: &[u8], parameter: &str) -> Result<Routed, Refusal> {
+        let target = room::classify(head.path(bytes), head.query(bytes), parameter)?;
+        self.edge.route(target)
+    }
+
+    async fn hand_to_pingora(&self, client: ClientStream, head: BytesMut, passage: Passage) -> Option<ClientStream> {
+        let mut session = ServerSession::new_http1(Box::new(client));
+        session.set_pipelined_prefix(head);
+        // Any value keeps the connection; how long it may idle is ours to decide, above.
+        session.set_keepalive(Some(60));
+        session.set_connection_user_context(Some(Box::new(passage)));
+        let reusable = self.proxy.process_new_http(session, &self.leaving).await?;
+        let (stream, _settings) = reusable.consume();
+        let client: Box<ClientStream> = stream.into_any().downcast().ok()?;
+        client.at_request_boundary().then_some(*client)
+    }
+
+    async fn no_head(&self, client: ClientStream, none: NoHead) {
+        let refusal = match none {
+            // Nothing was asked, so nothing is answered; browsers open connections ahead of need.
+            NoHead::Closed | NoHead::TimedOut { started: false } => return,
+            NoHead::TimedOut { started: true } => Refusal::HeadTimeout,
+            NoHead::TooLarge => Refusal::HeadTooLarge,
+            NoHead::Refused(error) => error.into(),
+        };
+        self.refuse(client, refusal).await;
+    }
+
+    async fn refuse(&self, client: ClientStream, refusal: Refusal) {
+        self.edge.metrics.refusals.inc(refusal.label());
+        tracing::debug!(client = %client.peer(), status = refusal.status(), "refused: {refusal}");
+        client.answer_and_close(&refusal.answer()).await;
+    }
+}

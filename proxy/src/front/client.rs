@@ -1,0 +1,270 @@
+//! A client's connection, as pingora may see it: one request at a time.
+//!
+//! Pingora takes any stream that implements its `IO`. Ours is a bare `TcpStream` and one buffer, so that an idle
+//! connection holds no memory worth naming and a tunnel can take the socket out again. While pingora serves a request it
+//! sees that request's body and not one byte more; what a client sends early stays in `ahead` for the next round.
+
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    os::fd::AsRawFd,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::{Buf, BytesMut};
+use pingora::protocols::{
+    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID,
+    UniqueIDType, raw_connect::ProxyDigest,
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    net::TcpStream,
+    time::Instant,
+};
+
+use super::{
+    head::{self, Framing, Head, HeadError},
+    limits::Slot,
+};
+
+/// First reservation for a head: browsers' heads with cookies mostly fit.
+const HEAD_CAPACITY: usize = 2048;
+
+/// Most bytes a client may send ahead of an answer before we stop reading it.
+const AHEAD_MAX: usize = 16 * 1024;
+
+/// Most body bytes handed over in one read.
+const BODY_CHUNK: usize = 16 * 1024;
+
+/// After a refusal, how much and how long we read on, so that the answer is not lost to a connection reset
+/// (RFC 9112 §9.6).
+const LINGER_BYTES: usize = 64 * 1024;
+const LINGER_TIME: Duration = Duration::from_millis(500);
+
+/// A connection from a client.
+pub(crate) struct ClientStream {
+    tcp: TcpStream,
+    peer: SocketAddr,
+    /// Read from the socket, not yet consumed.
+    ahead: BytesMut,
+    /// What pingora may still read of the current request's body.
+    body: Framing,
+    slot: Slot,
+}
+
+/// How waiting for a head ended, other than with one.
+#[derive(Debug)]
+pub(crate) enum NoHead {
+    /// The client left between requests, or in the middle of a head.
+    Closed,
+    /// No whole head in time; `started` tells whether there was a first byte.
+    TimedOut { started: bool },
+    /// No end within the limit.
+    TooLarge,
+    /// A head that is refused.
+    Refused(HeadError),
+}
+
+impl ClientStream {
+    pub(crate) fn new(tcp: TcpStream, peer: SocketAddr, slot: Slot) -> Self {
+        Self { tcp, peer, ahead: BytesMut::new(), body: Framing::Length(0), slot }
+    }
+
+    /// The other end's address.
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Waits until the next request's first byte is here, holding no buffer meanwhile. `false`: the client left.
+    pub(crate) async fn wait_for_request(&mut self) -> io::Result<bool> {
+        while self.ahead.is_empty() {
+            self.ahead = BytesMut::new();
+            self.tcp.readable().await?;
+            self.ahead.reserve(HEAD_CAPACITY);
+            match self.tcp.try_read_buf(&mut self.ahead) {
+                Ok(0) => return Ok(false),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads a whole head of at most `max` bytes before `deadline`, checks it, and takes it off the stream.
+    pub(crate) async fn read_head(&mut self, max: usize, deadline: Instant) -> Result<(Head, BytesMut), NoHead> {
+        let mut seen = 0;
+        loop {
+            if seen == 0 {
+                let empty = head::leading_empty_lines(&self.ahead);
+                self.ahead.advance(empty);
+            }
+            if let Some(end) = head::find_end(&self.ahead, seen).map_err(NoHead::Refused)? {
+                if end > max {
+                    return Err(NoHead::TooLarge);
+                }
+                let bytes = self.ahead.split_to(end);
+                let head = head::parse(&bytes).map_err(NoHead::Refused)?;
+                self.body = head.framing;
+                return Ok((head, bytes));
+            }
+            if self.ahead.len() >= max {
+                return Err(NoHead::TooLarge);
+            }
+            seen = self.ahead.len();
+            self.ahead.reserve(HEAD_CAPACITY);
+            match tokio::time::timeout_at(deadline, self.tcp.read_buf(&mut self.ahead)).await {
+                Err(_) => return Err(NoHead::TimedOut { started: seen > 0 }),
+                Ok(Ok(0) | Err(_)) => return Err(NoHead::Closed),
+                Ok(Ok(_)) => {}
+            }
+        }
+    }
+
+    /// Whether the last request's body is fully consumed, so that what comes next is a head.
+    pub(crate) fn at_request_boundary(&self) -> bool {
+        // After a chunked body pingora itself gives up connections on which it read too far.
+        matches!(self.body, Framing::Length(0) | Framing::Chunked)
+    }
+
+    /// Sends a last answer and closes without losing it to a reset.
+    pub(crate) async fn answer_and_close(mut self, answer: &[u8]) {
+        let farewell = async {
+            self.tcp.write_all(answer).await?;
+            self.tcp.shutdown().await?;
+            let mut scrap = [0; 4096];
+            let mut left = LINGER_BYTES;
+            while left > 0 {
+                match self.tcp.read(&mut scrap).await? {
+                    0 => break,
+                    n => left = left.saturating_sub(n),
+                }
+            }
+            io::Result::Ok(())
+        };
+        // Nobody is left to tell when this fails.
+        let _ = tokio::time::timeout(LINGER_TIME, farewell).await;
+    }
+
+    /// The bare socket, what was read from it already, and its place among the connections.
+    pub(crate) fn into_parts(self) -> (TcpStream, BytesMut, Slot) {
+        (self.tcp, self.ahead, self.slot)
+    }
+
+    /// Reads into `ahead` while pingora waits for the answer, only to notice that the client leaves.
+    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.ahead.len() < AHEAD_MAX {
+            let mut chunk = [0; 1024];
+            let mut buf = ReadBuf::new(&mut chunk);
+            ready!(Pin::new(&mut self.tcp).poll_read(cx, &mut buf))?;
+            if buf.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            self.ahead.extend_from_slice(buf.filled());
+        }
+        // Full: no waker on purpose. The answer, not this client, moves things on.
+        Poll::Pending
+    }
+}
+
+impl AsyncRead for ClientStream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let visible = match this.body {
+            Framing::Length(0) => return this.poll_ahead(cx),
+            Framing::Length(left) => usize::try_from(left).unwrap_or(usize::MAX),
+            Framing::Chunked => usize::MAX,
+        };
+        let visible = visible.min(buf.remaining()).min(BODY_CHUNK);
+        let read = if this.ahead.is_empty() {
+            let mut part = ReadBuf::new(buf.initialize_unfilled_to(visible));
+            ready!(Pin::new(&mut this.tcp).poll_read(cx, &mut part))?;
+            let read = part.filled().len();
+            buf.advance(read);
+            read
+        } else {
+            let read = visible.min(this.ahead.len());
+            buf.put_slice(&this.ahead[..read]);
+            this.ahead.advance(read);
+            read
+        };
+        if let Framing::Length(left) = &mut this.body {
+            *left -= read as u64;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for ClientStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tcp).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tcp).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tcp.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}
+
+#[async_trait]
+impl Shutdown for ClientStream {
+    async fn shutdown(&mut self) {
+        // It may be gone already; then there is nothing to shut down.
+        let _ = self.tcp.shutdown().await;
+    }
+}
+
+impl UniqueID for ClientStream {
+    fn id(&self) -> UniqueIDType {
+        self.tcp.as_raw_fd()
+    }
+}
+
+impl Ssl for ClientStream {}
+
+#[async_trait]
+impl Peek for ClientStream {}
+
+// Pingora's digests cost a getpeername per request; we know the peer since accept.
+impl GetTimingDigest for ClientStream {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        Vec::new()
+    }
+}
+
+impl GetProxyDigest for ClientStream {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        None
+    }
+}
+
+impl GetSocketDigest for ClientStream {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        None
+    }
+}
+
+impl fmt::Debug for ClientStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "client {}", self.peer)
+    }
+}

@@ -1,0 +1,196 @@
+//! The process: everything built from the configuration, started in order, and stopped in order.
+
+mod reload;
+mod shards;
+mod shutdown;
+mod upkeep;
+
+use std::{process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use arc_swap::ArcSwap;
+use pingora::{proxy::http_proxy, server::configuration::ServerConf};
+use router_core::{
+    pin::DeciderId,
+    registry::RegistrySettings,
+    room::KeyHasher,
+    router::{Router, RouterSettings},
+};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+};
+
+use self::{reload::Reloader, shards::ShardDesk, shutdown::Signals};
+use crate::{
+    admin::{self, AdminParts, Readiness},
+    cli::Start,
+    clock::Clock,
+    config::{Config, Probes, secret},
+    discovery::Discovery,
+    edge::{Edge, Settings},
+    front::{FrontDoor, limits::Connections, listen},
+    http::Gate,
+    log::{self, LogHandle},
+    metrics::Metrics,
+    probe::Prober,
+    snapshot::{self, SnapshotWriter},
+    tunnel::registry::Tunnels,
+};
+
+/// `EX_UNAVAILABLE` of sysexits.h: something that the configuration names is not to be had, such as a port.
+const EXIT_UNAVAILABLE: u8 = 69;
+
+/// Shard inputs that may wait; probes and discovery slow down rather than pile up.
+const INPUTS: usize = 1024;
+
+/// Longest that connections wait for discovery's first answers after a start. Without them every room would get 503.
+const FIRST_ANSWERS: Duration = Duration::from_secs(5);
+
+/// How long restored pins wait for their shard to be discovered.
+const RESTORED_HOLD: Duration = Duration::from_secs(30);
+
+/// `roompin-proxy run`.
+#[must_use]
+pub fn run(start: Start) -> ExitCode {
+    let result = log::start(&start.config.log).and_then(|log| {
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        if start.config.threads > 0 {
+            runtime.worker_threads(start.config.threads);
+        }
+        let runtime = runtime.enable_all().thread_name("roompin").build().context("starting threads")?;
+        let result = runtime.block_on(serve(start, log));
+        // What is still in flight had its time.
+        runtime.shutdown_background();
+        result
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::from(EXIT_UNAVAILABLE)
+        }
+    }
+}
+
+async fn serve(start: Start, log: LogHandle) -> anyhow::Result<()> {
+    let Start { path, config } = start;
+    let mut signals = Signals::listen()?;
+    let clock = Clock::system();
+    let metrics = Arc::new(Metrics::new());
+    metrics.watch_runtime("main", tokio::runtime::Handle::current());
+    let hasher = room_hasher(&config)?;
+    let router = Arc::new(Router::new(RouterSettings {
+        ttl: config.rooms.ttl,
+        max_pins: config.rooms.max_pins,
+        decider: DeciderId(rand::random()),
+        registry: registry_settings(&config.probes),
+        restored_hold: RESTORED_HOLD,
+    }));
+    let snapshot = match &config.snapshot {
+        Some(place) => {
+            let fingerprint = hasher.fingerprint();
+            snapshot::restore(&place.path, &router, fingerprint, config.rooms.max_pins, clock, &metrics);
+            let (path, router, metrics) = (place.path.clone(), Arc::clone(&router), Arc::clone(&metrics));
+            let writer = SnapshotWriter::new(path, fingerprint, router, clock, metrics);
+            tokio::spawn(Arc::clone(&writer).run(place.interval));
+            Some(writer)
+        }
+        None => None,
+    };
+
+    // Ports first: when one is taken, nothing has been started yet.
+    let admin_port = TcpListener::bind(config.admin.address).await;
+    let admin_port = admin_port.with_context(|| format!("binding the admin port {}", config.admin.address))?;
+    let bind = |address| listen::bind(address).with_context(|| format!("binding {address}"));
+    let ports = config.listen.iter().copied().map(bind).collect::<Result<Vec<_>, _>>()?;
+
+    let edge = Arc::new(Edge {
+        router: Arc::clone(&router),
+        hasher: hasher.clone(),
+        clock,
+        metrics: Arc::clone(&metrics),
+        tunnels: Arc::new(Tunnels::default()),
+        settings: ArcSwap::from_pointee(Settings::of(&config)),
+    });
+    let readiness = Readiness::new(["shards".into()]);
+    let desk = ShardDesk::new(Arc::clone(&router), Arc::clone(&metrics));
+    let (inputs, inbox) = mpsc::channel(INPUTS);
+    tokio::spawn(desk.clone().run(inbox, clock));
+    let discovery = Discovery::spawn(&config.shards, inputs.clone(), shards::discovery_events(&metrics));
+    let prober = Prober::spawn(&config.probes, desk.watch(), inputs, shards::probe_events(&router, &metrics));
+    tokio::spawn(upkeep::run(Arc::clone(&edge)));
+
+    let (admin_done, admin_ends) = watch::channel(false);
+    let admin = AdminParts {
+        router,
+        metrics: Arc::clone(&metrics),
+        hasher,
+        clock,
+        token: config.admin.token_file.as_deref().map(secret::read_token).transpose().context("admin.token_file")?,
+        readiness: readiness.clone(),
+        tunnels: Arc::clone(&edge.tunnels) as _,
+        on_shard_events: Arc::new(move |events| desk.publish(events)),
+    };
+    let admin = tokio::spawn(admin::serve(admin_port, admin.into(), turned(admin_ends)));
+
+    if tokio::time::timeout(FIRST_ANSWERS, discovery.settled()).await.is_err() {
+        tracing::warn!("no first answer from every shard source yet; serving with the shards known so far");
+    }
+    readiness.clear("shards");
+    let connections = Connections::new(metrics.connections_open.clone(), metrics.connections.clone());
+    let (close, closed) = watch::channel(false);
+    let (leave, leaving) = watch::channel(false);
+    let pingora = Arc::new(pingora_conf(&config));
+    let door = FrontDoor { proxy: Arc::new(http_proxy(&pingora, Gate::new(Arc::clone(&edge)))), edge, leaving };
+    for port in ports {
+        tokio::spawn(listen::accept(port, door.clone(), connections.clone(), closed.clone()));
+    }
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), listen = ?config.listen, admin = %config.admin.address, "serving");
+
+    let mut reloader = Reloader { path, config, log, edge: Arc::clone(&door.edge), discovery, prober };
+    let urgent = signals.serve_until_told(&mut reloader).await;
+    readiness.draining();
+    let leaving = shutdown::Leaving { edge: Arc::clone(&door.edge), connections, close, leave };
+    leaving.drain(&reloader.config.shutdown, urgent, &mut signals).await;
+    if let Some(writer) = snapshot {
+        // It counts and logs what goes wrong.
+        let _ = writer.write_now().await;
+    }
+    let _ = admin_done.send(true);
+    let _ = tokio::time::timeout(Duration::from_secs(1), admin).await;
+    tracing::info!("bye");
+    Ok(())
+}
+
+/// Resolves when the value turns true or its sender is gone.
+async fn turned(mut word: watch::Receiver<bool>) {
+    let _ = word.wait_for(|&said| said).await;
+}
+
+fn room_hasher(config: &Config) -> anyhow::Result<KeyHasher> {
+    Ok(match &config.rooms.key_file {
+        Some(file) => KeyHasher::new(&secret::read(file).context("rooms.key_file")?),
+        None => KeyHasher::default(),
+    })
+}
+
+fn registry_settings(probes: &Probes) -> RegistrySettings {
+    let counts = |timing: &crate::config::ProbeTiming| (timing.rise, timing.fall);
+    let defaults = RegistrySettings::default();
+    RegistrySettings {
+        tcp: probes.tcp.as_ref().map_or(defaults.tcp, counts),
+        http: probes.http.as_ref().map_or(defaults.http, |probe| counts(&probe.timing)),
+        agent: probes.agent.as_ref().map_or(defaults.agent, counts),
+    }
+}
+
+/// Pingora as a library: it neither listens nor handles signals here.
+fn pingora_conf(config: &Config) -> ServerConf {
+    ServerConf {
+        // Attempts are counted by the gate, which knows which of them may go elsewhere.
+        max_retries: usize::try_from(config.upstream.connect_attempts).unwrap_or(usize::MAX),
+        upstream_keepalive_pool_size: config.upstream.pool_size,
+        ..ServerConf::default()
+    }
+}
