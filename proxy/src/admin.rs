@@ -106,22 +106,14 @@ impl From<AdminParts> for AdminState {
 
 impl AdminState {
     /// Runs work that walks the whole table, or reads files, off the worker threads and not too often at once.
-    async fn scan<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Self) -> T + Send + 'static,
-    ) -> Result<T, ApiError> {
+    async fn scan<T: Send + 'static>(&self, work: impl FnOnce(&Self) -> T + Send + 'static) -> Result<T, ApiError> {
         let place = Arc::clone(&self.scans).acquire_owned().await;
         let state = self.clone();
         let scan = move || {
             let _place = place;
             work(&state)
         };
-        let failed = |_| {
-            ApiError::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "this request failed; the log says more",
-            )
-        };
+        let failed = |_| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "this request failed; the log says more");
         tokio::task::spawn_blocking(scan).await.map_err(failed)
     }
 }
@@ -132,12 +124,7 @@ fn routes(state: AdminState) -> Routes {
         .route("/v1/shards", get(api::shards::list))
         .route("/v1/shards/{name}/{order}", post(api::shards::order))
         .route("/v1/rooms", get(api::rooms::list))
-        .route(
-            "/v1/rooms/{*room}",
-            get(api::rooms::show)
-                .put(api::rooms::put)
-                .delete(api::rooms::delete),
-        )
+        .route("/v1/rooms/{*room}", get(api::rooms::show).put(api::rooms::put).delete(api::rooms::delete))
         .layer(middleware::from_fn_with_state(state.clone(), auth::guard));
     Routes::new()
         .route("/healthz", get(health::healthz))
@@ -170,13 +157,6 @@ async fn scrape(State(state): State<AdminState>) -> Result<Response, ApiError> {
 }
 
 async fn in_time(request: Request, next: Next) -> Result<Response, ApiError> {
-    let late = |_| {
-        ApiError::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "this took too long; try again",
-        )
-    };
-    tokio::time::timeout(REQUEST_TIMEOUT, next.run(request))
-        .await
-        .map_err(late)
+    let late = |_| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "this took too long; try again");
+    tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await.map_err(late)
 }

@@ -23,19 +23,14 @@ impl Clock {
             reason = "the one reading of the wall clock that all timestamps start from"
         )]
         let wall = std::time::SystemTime::now();
-        let since_epoch = wall
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default();
+        let since_epoch = wall.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Self::starting_at(Timestamp(0) + since_epoch)
     }
 
     /// Starts from a given time: for tests and replays.
     #[must_use]
     pub fn starting_at(wall: Timestamp) -> Self {
-        Self {
-            wall,
-            started: Instant::now(),
-        }
+        Self { wall, started: Instant::now() }
     }
 
     /// The time now.
@@ -72,9 +67,6 @@ mod tests {
     fn starts_in_this_century() {
         // 2020-01-01 and 2100-01-01: tells milliseconds from seconds and microseconds.
         let now = Clock::system().now().0;
-        assert!(
-            (1_577_836_800_000..4_102_444_800_000).contains(&now),
-            "{now}"
-        );
+        assert!((1_577_836_800_000..4_102_444_800_000).contains(&now), "{now}");
     }
 }

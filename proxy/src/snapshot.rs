@@ -66,10 +66,7 @@ pub fn restore(
         Err(error) => set_aside(path, error, clock),
     };
     if let Restore::Restored { restored, .. } = outcome {
-        metrics
-            .snapshot
-            .restored_pins
-            .set(i64::try_from(restored).unwrap_or(i64::MAX));
+        metrics.snapshot.restored_pins.set(i64::try_from(restored).unwrap_or(i64::MAX));
     }
     outcome
 }
@@ -88,9 +85,7 @@ fn try_restore(
     let now = clock.now();
     let (pins, written_at) = (snapshot.pins, snapshot.written_at);
     let mut broken = None;
-    let records = snapshot
-        .pins()?
-        .map_while(|record| record.map_err(|error| broken = Some(error)).ok());
+    let records = snapshot.pins()?.map_while(|record| record.map_err(|error| broken = Some(error)).ok());
     let counts = router.restore(records, now);
     if let Some(error) = broken {
         // Verified a moment ago, so somebody wrote into the file meanwhile. What was read until then was good.
@@ -100,11 +95,7 @@ fn try_restore(
         path = %path.display(), pins, restored = counts.restored, expired = counts.expired, refused = counts.refused,
         age_s = now.since(written_at).as_secs(), "pins restored from the snapshot"
     );
-    Ok(Restore::Restored {
-        restored: counts.restored,
-        expired: counts.expired,
-        refused: counts.refused,
-    })
+    Ok(Restore::Restored { restored: counts.restored, expired: counts.expired, refused: counts.refused })
 }
 
 fn set_aside(path: &Path, error: LoadError, clock: Clock) -> Restore {
@@ -125,10 +116,7 @@ fn set_aside(path: &Path, error: LoadError, clock: Clock) -> Restore {
                 path = %path.display(), %error, %rename,
                 "the snapshot of pins cannot be used nor set aside; starting without pins"
             );
-            Restore::SetAside {
-                error,
-                to: path.into(),
-            }
+            Restore::SetAside { error, to: path.into() }
         }
     }
 }
@@ -156,21 +144,8 @@ pub struct SnapshotWriter {
 impl SnapshotWriter {
     /// `fingerprint` is that of the [`router_core::room::KeyHasher`] in use.
     #[must_use]
-    pub fn new(
-        path: PathBuf,
-        fingerprint: u64,
-        router: Arc<Router>,
-        clock: Clock,
-        metrics: Arc<Metrics>,
-    ) -> Arc<Self> {
-        Arc::new(Self {
-            path,
-            fingerprint,
-            router,
-            clock,
-            metrics,
-            writing: Arc::default(),
-        })
+    pub fn new(path: PathBuf, fingerprint: u64, router: Arc<Router>, clock: Clock, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self { path, fingerprint, router, clock, metrics, writing: Arc::default() })
     }
 
     /// Writes one every `interval`, the first after the first interval, until dropped. Dropping is safe at any time:
@@ -186,20 +161,13 @@ impl SnapshotWriter {
     }
 
     fn write(&self) -> io::Result<Written> {
-        let header = Header {
-            fingerprint: self.fingerprint,
-            written_at: self.clock.now(),
-        };
+        let header = Header { fingerprint: self.fingerprint, written_at: self.clock.now() };
         let (sender, chunks) = std::sync::mpsc::channel();
         let (staged, scanned) = std::thread::scope(|threads| {
             let scan = threads.spawn(|| scan::scan(&self.router, header, sender));
             // Ends when the scan is over, or fails and thereby ends the scan.
             let staged = Staged::write(&self.path, chunks);
-            (
-                staged,
-                scan.join()
-                    .unwrap_or_else(|_| Err(io::Error::other("the walk over the pins panicked"))),
-            )
+            (staged, scan.join().unwrap_or_else(|_| Err(io::Error::other("the walk over the pins panicked"))))
         });
         let (staged, bytes) = staged?;
         match scanned {
@@ -227,9 +195,7 @@ impl SnapshotWriter {
             let _one = one;
             this.write()
         };
-        let result = tokio::task::spawn_blocking(write)
-            .await
-            .unwrap_or_else(|panic| Err(io::Error::other(panic)));
+        let result = tokio::task::spawn_blocking(write).await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
         let metrics = &self.metrics.snapshot;
         metrics.writes.inc(result.is_ok().into());
         match &result {
@@ -237,9 +203,7 @@ impl SnapshotWriter {
                 #[allow(clippy::cast_precision_loss, reason = "metrics are floats")]
                 metrics.last_success.set(self.clock.now().0 as f64 / 1000.0);
                 metrics.duration.set(started.elapsed().as_secs_f64());
-                metrics
-                    .bytes
-                    .set(i64::try_from(written.bytes).unwrap_or(i64::MAX));
+                metrics.bytes.set(i64::try_from(written.bytes).unwrap_or(i64::MAX));
                 tracing::debug!(path = %self.path.display(), pins = written.pins, "snapshot written");
             }
             Err(error) => {

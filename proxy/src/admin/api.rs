@@ -20,10 +20,7 @@ pub(super) struct ApiError {
 
 impl ApiError {
     pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            message: message.into(),
-        }
+        Self { status, message: message.into() }
     }
 
     #[cfg(test)]
@@ -37,9 +34,7 @@ impl IntoResponse for ApiError {
         let mut response = (self.status, Json(json!({ "error": self.message }))).into_response();
         if self.status == StatusCode::UNAUTHORIZED {
             let challenge = HeaderValue::from_static("Bearer realm=\"roompin\"");
-            response
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, challenge);
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         }
         response
     }
@@ -47,12 +42,8 @@ impl IntoResponse for ApiError {
 
 impl From<JsonRejection> for ApiError {
     fn from(rejection: JsonRejection) -> Self {
-        let example =
-            "send a body like {\"shard\": \"name\"} with 'Content-Type: application/json'";
-        Self::new(
-            rejection.status(),
-            format!("{}; {example}", rejection.body_text()),
-        )
+        let example = "send a body like {\"shard\": \"name\"} with 'Content-Type: application/json'";
+        Self::new(rejection.status(), format!("{}; {example}", rejection.body_text()))
     }
 }
 
@@ -65,10 +56,7 @@ impl From<QueryRejection> for ApiError {
 pub(super) async fn unknown_path(uri: Uri) -> ApiError {
     ApiError::new(
         StatusCode::NOT_FOUND,
-        format!(
-            "there is no {}; try /healthz, /readyz, /metrics, /v1/shards or /v1/rooms",
-            uri.path()
-        ),
+        format!("there is no {}; try /healthz, /readyz, /metrics, /v1/shards or /v1/rooms", uri.path()),
     )
 }
 

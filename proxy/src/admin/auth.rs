@@ -34,19 +34,12 @@ impl Token {
 }
 
 /// Middleware around `/v1`.
-pub(super) async fn guard(
-    State(state): State<AdminState>,
-    request: Request,
-    next: Next,
-) -> Result<Response, ApiError> {
+pub(super) async fn guard(State(state): State<AdminState>, request: Request, next: Next) -> Result<Response, ApiError> {
     match &state.token {
         Some(token) if is_write(request.method()) => bearer(token, request.headers())?,
         Some(_) => {}
         None => {
-            let peer = request
-                .extensions()
-                .get::<ConnectInfo<SocketAddr>>()
-                .map(|info| info.0.ip());
+            let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
             local(peer, request.headers())?;
         }
     }
@@ -58,19 +51,15 @@ fn is_write(method: &Method) -> bool {
 }
 
 fn bearer(token: &Token, headers: &HeaderMap) -> Result<(), ApiError> {
-    let sent = headers
-        .get(header::AUTHORIZATION)
-        .map(HeaderValue::as_bytes);
+    let sent = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
     match sent.and_then(|value| value.split_at_checked(7)) {
-        Some((scheme, sent)) if scheme.eq_ignore_ascii_case(b"bearer ") => {
-            match token.matches(sent.trim_ascii()) {
-                true => Ok(()),
-                false => Err(ApiError::new(
-                    StatusCode::FORBIDDEN,
-                    "wrong token; send the content of the file that admin.token_file names",
-                )),
-            }
-        }
+        Some((scheme, sent)) if scheme.eq_ignore_ascii_case(b"bearer ") => match token.matches(sent.trim_ascii()) {
+            true => Ok(()),
+            false => Err(ApiError::new(
+                StatusCode::FORBIDDEN,
+                "wrong token; send the content of the file that admin.token_file names",
+            )),
+        },
         _ => Err(ApiError::new(
             StatusCode::UNAUTHORIZED,
             "changes need a token: send 'Authorization: Bearer <token>' with the content of the file that \
@@ -99,9 +88,7 @@ fn local(peer: Option<IpAddr>, headers: &HeaderMap) -> Result<(), ApiError> {
     };
     let same_site = match headers.get(header::ORIGIN).map(|origin| origin.to_str()) {
         None => true,
-        Some(Ok(origin)) => origin
-            .split_once("://")
-            .is_some_and(|(_, origin)| Some(origin) == host),
+        Some(Ok(origin)) => origin.split_once("://").is_some_and(|(_, origin)| Some(origin) == host),
         Some(Err(_)) => false,
     };
     let fetch_site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
@@ -127,12 +114,7 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        let pair = |&(name, value)| {
-            (
-                HeaderName::from_static(name),
-                HeaderValue::from_static(value),
-            )
-        };
+        let pair = |&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value));
         pairs.iter().map(pair).collect()
     }
 
@@ -159,37 +141,17 @@ mod tests {
     fn without_a_token_only_this_machine_and_no_other_page() {
         let loopback: Option<IpAddr> = Some([127, 0, 0, 1].into());
         let ask = |pairs: &[(&'static str, &'static str)]| status(local(loopback, &headers(pairs)));
-        for host in [
-            "localhost",
-            "LocalHost:9090",
-            "127.0.0.1:9090",
-            "127.1.2.3",
-            "[::1]:9090",
-            "[::1]",
-        ] {
+        for host in ["localhost", "LocalHost:9090", "127.0.0.1:9090", "127.1.2.3", "[::1]:9090", "[::1]"] {
             assert_eq!(ask(&[("host", host)]), 200, "{host}");
         }
         assert_eq!(ask(&[]), 200);
-        for host in [
-            "evil.example",
-            "localhost.evil.example:9090",
-            "10.0.0.1",
-            "127.0.0.1.evil.example",
-            "[::2]",
-            "",
-        ] {
+        for host in ["evil.example", "localhost.evil.example:9090", "10.0.0.1", "127.0.0.1.evil.example", "[::2]", ""] {
             assert_eq!(ask(&[("host", host)]), 403, "{host}");
         }
         let host = ("host", "localhost:9090");
         assert_eq!(ask(&[host, ("origin", "http://localhost:9090")]), 200);
-        for origin in [
-            "http://evil.example",
-            "null",
-            "http://localhost:8080",
-            "http://localhost",
-            "",
-            "localhost:9090",
-        ] {
+        for origin in ["http://evil.example", "null", "http://localhost:8080", "http://localhost", "", "localhost:9090"]
+        {
             assert_eq!(ask(&[host, ("origin", origin)]), 403, "{origin}");
         }
         assert_eq!(ask(&[host, ("sec-fetch-site", "same-origin")]), 200);

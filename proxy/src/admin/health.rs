@@ -24,10 +24,7 @@ impl Readiness {
     #[must_use]
     pub fn new(waiting_for: impl IntoIterator<Item = String>) -> Self {
         let waiting_for = waiting_for.into_iter().collect();
-        Self(Arc::new(Mutex::new(Reasons {
-            waiting_for,
-            draining: false,
-        })))
+        Self(Arc::new(Mutex::new(Reasons { waiting_for, draining: false })))
     }
 
     /// Not ready until `source` is cleared.
@@ -91,15 +88,9 @@ mod tests {
     #[test]
     fn names_everything_it_waits_for() {
         let readiness = Readiness::new(["dns b".into(), "dns a".into()]);
-        assert_eq!(
-            readiness.check().unwrap_err(),
-            "starting: waiting for dns a, dns b"
-        );
+        assert_eq!(readiness.check().unwrap_err(), "starting: waiting for dns a, dns b");
         readiness.clone().clear("dns a");
-        assert_eq!(
-            readiness.check().unwrap_err(),
-            "starting: waiting for dns b"
-        );
+        assert_eq!(readiness.check().unwrap_err(), "starting: waiting for dns b");
         readiness.clear("dns b");
         readiness.clear("dns b");
         assert!(readiness.is_ready());

@@ -58,10 +58,7 @@ pub(super) async fn serve(listener: TcpListener, app: Router, shutdown: impl Fut
 }
 
 async fn connection(stream: TcpStream, peer: SocketAddr, app: Router) {
-    let app = WithPeer {
-        app: TowerToHyperService::new(app),
-        peer,
-    };
+    let app = WithPeer { app: TowerToHyperService::new(app), peer };
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)

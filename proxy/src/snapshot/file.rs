@@ -22,20 +22,9 @@ pub(super) struct Staged {
 impl Staged {
     /// Writes the chunks and their checksum to `<path>.tmp` and on to the disk. A leftover of that name, from a process
     /// killed while writing, is overwritten; two processes must not share a path.
-    pub(super) fn write(
-        path: &Path,
-        chunks: impl IntoIterator<Item = Vec<u8>>,
-    ) -> io::Result<(Self, u64)> {
-        let staged = Self {
-            temporary: with_suffix(path, "tmp"),
-            path: path.into(),
-        };
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&staged.temporary)?;
+    pub(super) fn write(path: &Path, chunks: impl IntoIterator<Item = Vec<u8>>) -> io::Result<(Self, u64)> {
+        let staged = Self { temporary: with_suffix(path, "tmp"), path: path.into() };
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&staged.temporary)?;
         match write_and_sync(file, chunks) {
             Ok(bytes) => Ok((staged, bytes)),
             Err(error) => {
@@ -70,9 +59,7 @@ fn write_and_sync(file: File, chunks: impl IntoIterator<Item = Vec<u8>>) -> io::
 
 /// Makes a rename in the file's directory survive a power cut.
 fn sync_directory(path: &Path) -> io::Result<()> {
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }
 
@@ -117,11 +104,7 @@ pub(super) struct Verified {
 ///
 /// It is read twice, once to check and once for its pins, rather than kept in memory: a million pins are 41 MB here
 /// and more as values.
-pub(super) fn verify(
-    path: &Path,
-    fingerprint: u64,
-    max_pins: usize,
-) -> Result<Option<Verified>, LoadError> {
+pub(super) fn verify(path: &Path, fingerprint: u64, max_pins: usize) -> Result<Option<Verified>, LoadError> {
     // Asked before opening, because opening a pipe would wait for a writer.
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -139,11 +122,7 @@ pub(super) fn verify(
     if header.fingerprint != fingerprint {
         return Err(LoadError::ForeignKey);
     }
-    Ok(Some(Verified {
-        file,
-        written_at: header.written_at,
-        pins,
-    }))
+    Ok(Some(Verified { file, written_at: header.written_at, pins }))
 }
 
 fn check(file: &File, bound: u64) -> Result<(Header, u64), FormatError> {
@@ -171,8 +150,7 @@ fn reader(file: &File, bound: u64) -> impl Read {
 /// Moves a file that cannot be used out of the way, to `<path>.damaged-<milliseconds>`, for a human to look at.
 pub(super) fn set_aside(path: &Path, now: Timestamp) -> io::Result<PathBuf> {
     // A rename would replace an earlier one silently.
-    let candidates =
-        (0_u64..100).map(|n| with_suffix(path, &format!("damaged-{}", now.0.saturating_add(n))));
+    let candidates = (0_u64..100).map(|n| with_suffix(path, &format!("damaged-{}", now.0.saturating_add(n))));
     let aside = candidates
         .into_iter()
         .find(|aside| !aside.exists())

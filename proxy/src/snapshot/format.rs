@@ -51,6 +51,5 @@ pub(super) fn max_len(max_pins: usize) -> u64 {
     const FRAME: u64 = 8 + 2 + 8 + 8 + 1 + 8 + 32;
     const NAMES: u64 = MAX_NUMBERED as u64 * (2 + 255 + 9);
     let pins = u64::try_from(max_pins).unwrap_or(u64::MAX).max(10_000_000);
-    pins.saturating_mul(1 + PIN_LEN as u64)
-        .saturating_add(FRAME + NAMES)
+    pins.saturating_mul(1 + PIN_LEN as u64).saturating_add(FRAME + NAMES)
 }

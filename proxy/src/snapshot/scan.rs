@@ -19,13 +19,7 @@ const CHUNK: usize = 64 * 1024;
 /// Sends all pins of the router as a snapshot without its checksum; returns how many.
 pub(super) fn scan(router: &Router, header: Header, to: Sender<Vec<u8>>) -> io::Result<u64> {
     let now = header.written_at;
-    let mut encoder = Encoder::new(
-        Chunks {
-            chunk: Vec::with_capacity(CHUNK),
-            to,
-        },
-        header,
-    )?;
+    let mut encoder = Encoder::new(Chunks { chunk: Vec::with_capacity(CHUNK), to }, header)?;
     let mut result = Ok(());
     router.for_each_pin(now, |key, mut view| {
         if result.is_err() {
@@ -62,8 +56,6 @@ impl Write for Chunks {
     fn flush(&mut self) -> io::Result<()> {
         let full = mem::replace(&mut self.chunk, Vec::with_capacity(CHUNK));
         // The other side is gone only if writing failed; its own error says why.
-        self.to
-            .send(full)
-            .map_err(|_| io::ErrorKind::BrokenPipe.into())
+        self.to.send(full).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }

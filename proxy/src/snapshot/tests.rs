@@ -29,14 +29,7 @@ fn pin(shard: &str, last_seen: Timestamp) -> Pin {
 }
 
 fn encode(fingerprint: u64, pins: &[(RoomKey, Pin)]) -> Vec<u8> {
-    let mut encoder = Encoder::new(
-        Sealing::new(Vec::new()),
-        Header {
-            fingerprint,
-            written_at: NOW,
-        },
-    )
-    .unwrap();
+    let mut encoder = Encoder::new(Sealing::new(Vec::new()), Header { fingerprint, written_at: NOW }).unwrap();
     for (key, pin) in pins {
         encoder.push(*key, pin).unwrap();
     }
@@ -68,11 +61,7 @@ fn router_with(max_pins: usize) -> Router {
         state: ShardState::Ready,
         agent_port: None,
     });
-    let input = ShardInput::Discovered {
-        source: "static".into(),
-        shards: shards.into(),
-        hold_down: TTL,
-    };
+    let input = ShardInput::Discovered { source: "static".into(), shards: shards.into(), hold_down: TTL };
     router.handle(input, NOW);
     router
 }
@@ -85,11 +74,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        Self {
-            dir: TempDir::new().unwrap(),
-            metrics: Arc::new(Metrics::new()),
-            clock: Clock::starting_at(NOW),
-        }
+        Self { dir: TempDir::new().unwrap(), metrics: Arc::new(Metrics::new()), clock: Clock::starting_at(NOW) }
     }
 
     fn path(&self) -> PathBuf {
@@ -98,30 +83,16 @@ impl Bench {
 
     fn writer(&self, router: &Arc<Router>) -> Arc<SnapshotWriter> {
         let fingerprint = KeyHasher::default().fingerprint();
-        SnapshotWriter::new(
-            self.path(),
-            fingerprint,
-            Arc::clone(router),
-            self.clock,
-            Arc::clone(&self.metrics),
-        )
+        SnapshotWriter::new(self.path(), fingerprint, Arc::clone(router), self.clock, Arc::clone(&self.metrics))
     }
 
     fn restore(&self, router: &Router) -> Restore {
         let fingerprint = KeyHasher::default().fingerprint();
-        restore(
-            &self.path(),
-            router,
-            fingerprint,
-            1_000,
-            self.clock,
-            &self.metrics,
-        )
+        restore(&self.path(), router, fingerprint, 1_000, self.clock, &self.metrics)
     }
 
     fn files(&self) -> Vec<String> {
-        let name =
-            |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+        let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
         let mut files: Vec<_> = fs::read_dir(self.dir.path()).unwrap().map(name).collect();
         files.sort();
         files
@@ -129,25 +100,14 @@ impl Bench {
 }
 
 fn small() -> Vec<u8> {
-    let pins = [
-        (RoomKey(1), pin("a", NOW)),
-        (RoomKey(u128::MAX), pin("b", NOW)),
-        (RoomKey(3), pin("a", NOW)),
-    ];
+    let pins = [(RoomKey(1), pin("a", NOW)), (RoomKey(u128::MAX), pin("b", NOW)), (RoomKey(3), pin("a", NOW))];
     encode(KeyHasher::default().fingerprint(), &pins)
 }
 
 fn any_pin() -> impl Strategy<Value = (RoomKey, Pin)> {
     let name = prop_oneof!["[a-c]", "[A-Za-z0-9._-]{1,253}"];
-    (
-        any::<u128>(),
-        name,
-        any::<u32>(),
-        any::<bool>(),
-        any::<[u64; 2]>(),
-        prop_oneof![0..3_u64, any::<u64>()],
-    )
-        .prop_map(|(key, name, epoch, ended, [created, last_seen], decider)| {
+    (any::<u128>(), name, any::<u32>(), any::<bool>(), any::<[u64; 2]>(), prop_oneof![0..3_u64, any::<u64>()]).prop_map(
+        |(key, name, epoch, ended, [created, last_seen], decider)| {
             let pin = Pin {
                 shard: ShardName::new(&name).unwrap(),
                 epoch,
@@ -157,7 +117,8 @@ fn any_pin() -> impl Strategy<Value = (RoomKey, Pin)> {
                 last_seen: Timestamp(last_seen),
             };
             (RoomKey(key), pin)
-        })
+        },
+    )
 }
 
 proptest! {
@@ -206,9 +167,7 @@ fn every_damaged_file_is_set_aside_and_the_start_goes_on() {
     for bytes in bad {
         fs::write(bench.path(), &bytes).unwrap();
         let router = router_with(1_000);
-        let Restore::SetAside { to, .. } = bench.restore(&router) else {
-            panic!("{bytes:?} was taken")
-        };
+        let Restore::SetAside { to, .. } = bench.restore(&router) else { panic!("{bytes:?} was taken") };
         assert_eq!(router.len(), 0);
         let name = to.file_name().unwrap().to_str().unwrap();
         assert!(name.starts_with("pins.damaged-18000000"), "{name}");
@@ -240,11 +199,7 @@ fn says_what_is_wrong() {
     flipped[last] ^= 1;
     assert!(reason(&flipped).contains("checksum"));
     // Two at the same millisecond do not replace each other.
-    let damaged = bench
-        .files()
-        .into_iter()
-        .filter(|name| name.starts_with("pins.damaged-"))
-        .count();
+    let damaged = bench.files().into_iter().filter(|name| name.starts_with("pins.damaged-")).count();
     assert_eq!(damaged, 5);
 }
 
@@ -252,13 +207,7 @@ fn says_what_is_wrong() {
 fn a_directory_in_its_place_is_left_alone() {
     let bench = Bench::new();
     fs::create_dir(bench.path()).unwrap();
-    let Restore::SetAside {
-        error: LoadError::NotAFile,
-        to,
-    } = bench.restore(&router_with(10))
-    else {
-        panic!()
-    };
+    let Restore::SetAside { error: LoadError::NotAFile, to } = bench.restore(&router_with(10)) else { panic!() };
     assert_eq!(to, bench.path());
     assert!(bench.path().is_dir());
 }
@@ -267,13 +216,8 @@ fn a_directory_in_its_place_is_left_alone() {
 fn a_file_too_large_is_not_read() {
     let bench = Bench::new();
     // Sparse, so it costs no disk.
-    fs::File::create(bench.path())
-        .unwrap()
-        .set_len(format::max_len(1_000) + 1)
-        .unwrap();
-    let Restore::SetAside { error, .. } = bench.restore(&router_with(10)) else {
-        panic!()
-    };
+    fs::File::create(bench.path()).unwrap().set_len(format::max_len(1_000) + 1).unwrap();
+    let Restore::SetAside { error, .. } = bench.restore(&router_with(10)) else { panic!() };
     assert!(matches!(error, LoadError::TooLarge(_)), "{error}");
 }
 
@@ -289,19 +233,9 @@ async fn pins_survive_a_restart() {
     assert_eq!(written.pins, 200);
     assert_eq!(written.bytes, fs::metadata(bench.path()).unwrap().len());
     assert_eq!(bench.files(), ["pins"]);
-    assert_eq!(
-        fs::metadata(bench.path()).unwrap().permissions().mode() & 0o777,
-        0o600
-    );
+    assert_eq!(fs::metadata(bench.path()).unwrap().permissions().mode() & 0o777, 0o600);
     let after = router_with(1_000);
-    assert!(matches!(
-        bench.restore(&after),
-        Restore::Restored {
-            restored: 200,
-            expired: 0,
-            refused: 0
-        }
-    ));
+    assert!(matches!(bench.restore(&after), Restore::Restored { restored: 200, expired: 0, refused: 0 }));
     for key in keys {
         let [old, new] = [&before, &after].map(|router| router.lookup(key, NOW).unwrap().pin);
         assert_eq!(old, new);
@@ -324,10 +258,7 @@ async fn a_room_with_open_tunnels_is_seen_at_the_time_of_writing() {
     bench.writer(&before).write_now().await.unwrap();
     let after = router_with(1_000);
     let outcome = bench.restore(&after);
-    assert!(
-        matches!(outcome, Restore::Restored { restored: 1, .. }),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Restore::Restored { restored: 1, .. }), "{outcome:?}");
     assert!(matches!(after.route(RoomKey(1), bench.clock.now()), Route::Pinned(s) if s == shard));
 }
 
@@ -335,10 +266,7 @@ async fn a_room_with_open_tunnels_is_seen_at_the_time_of_writing() {
 fn a_kill_between_writing_and_renaming_leaves_the_old_one() {
     let bench = Bench::new();
     let write = |key: u128| {
-        let mut bytes = encode(
-            KeyHasher::default().fingerprint(),
-            &[(RoomKey(key), pin("a", NOW))],
-        );
+        let mut bytes = encode(KeyHasher::default().fingerprint(), &[(RoomKey(key), pin("a", NOW))]);
         bytes.truncate(bytes.len() - 32);
         Staged::write(&bench.path(), [bytes])
     };
@@ -350,20 +278,14 @@ fn a_kill_between_writing_and_renaming_leaves_the_old_one() {
     std::mem::forget(new);
     assert_eq!(bench.files(), ["pins", "pins.tmp"]);
     let router = router_with(10);
-    assert!(matches!(
-        bench.restore(&router),
-        Restore::Restored { restored: 1, .. }
-    ));
+    assert!(matches!(bench.restore(&router), Restore::Restored { restored: 1, .. }));
     assert!(router.lookup(RoomKey(1), NOW).is_some());
     // The leftover is in nobody's way, even when it is longer than what comes next.
     fs::write(bench.dir.path().join("pins.tmp"), vec![b'x'; 100_000]).unwrap();
     write(3).unwrap().0.commit().unwrap();
     assert_eq!(bench.files(), ["pins"]);
     let router = router_with(10);
-    assert!(matches!(
-        bench.restore(&router),
-        Restore::Restored { restored: 1, .. }
-    ));
+    assert!(matches!(bench.restore(&router), Restore::Restored { restored: 1, .. }));
     assert!(router.lookup(RoomKey(3), NOW).is_some());
 }
 
@@ -383,13 +305,8 @@ async fn a_directory_that_cannot_be_written_is_counted_not_fatal() {
     fs::remove_dir(bench.dir.path().join("pins.tmp")).unwrap();
     writer.write_now().await.unwrap();
     assert_eq!(bench.metrics.snapshot.writes.get(Success::Ok).get(), 2);
-    let nowhere = SnapshotWriter::new(
-        bench.dir.path().join("missing/pins"),
-        1,
-        router,
-        bench.clock,
-        Arc::clone(&bench.metrics),
-    );
+    let nowhere =
+        SnapshotWriter::new(bench.dir.path().join("missing/pins"), 1, router, bench.clock, Arc::clone(&bench.metrics));
     assert!(nowhere.write_now().await.is_err());
     assert_eq!(bench.metrics.snapshot.writes.get(Success::Error).get(), 2);
 }
@@ -407,30 +324,13 @@ async fn two_hundred_thousand_pins() {
     assert_eq!(written.pins, 200_000);
     assert!(written.bytes < 200_000 * 41 + 1_000, "{written:?}");
     let after = router_with(200_000);
-    assert!(matches!(
-        bench.restore(&after),
-        Restore::Restored {
-            restored: 200_000,
-            expired: 0,
-            refused: 0
-        }
-    ));
+    assert!(matches!(bench.restore(&after), Restore::Restored { restored: 200_000, expired: 0, refused: 0 }));
     for n in (0..200_000).step_by(997) {
-        assert_eq!(
-            before.lookup(key(n), NOW).unwrap().pin,
-            after.lookup(key(n), NOW).unwrap().pin
-        );
+        assert_eq!(before.lookup(key(n), NOW).unwrap().pin, after.lookup(key(n), NOW).unwrap().pin);
     }
     // A lowered bound takes what fits and says how many did not.
     let smaller = router_with(1_000);
-    assert!(matches!(
-        bench.restore(&smaller),
-        Restore::Restored {
-            restored: 1_000,
-            refused: 199_000,
-            ..
-        }
-    ));
+    assert!(matches!(bench.restore(&smaller), Restore::Restored { restored: 1_000, refused: 199_000, .. }));
 }
 
 #[tokio::test(start_paused = true)]

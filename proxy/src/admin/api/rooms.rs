@@ -12,7 +12,7 @@ use axum::{
 };
 use router_core::{
     room::{MAX_RAW_NAME, RoomKey, RoomName},
-    router::{Outcome, PinView},
+    router::{Outcome, PinError, PinView},
     shard::ShardName,
 };
 use serde::{Deserialize, Serialize};
@@ -82,39 +82,23 @@ pub(in crate::admin) async fn list(
     let Query(query) = query?;
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
     if !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(ApiError::new(
-            StatusCode::BAD_REQUEST,
-            format!("limit is a number from 1 to {MAX_LIMIT}"),
-        ));
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, format!("limit is a number from 1 to {MAX_LIMIT}")));
     }
     let shard = match query.shard {
-        Some(name) => Some(shards::known(
-            &state.router.shards(),
-            &name,
-            StatusCode::BAD_REQUEST,
-        )?),
+        Some(name) => Some(shards::known(&state.router.shards(), &name, StatusCode::BAD_REQUEST)?),
         None => None,
     };
-    let list = state
-        .scan(move |state| page(state, shard.as_ref(), limit, query.after))
-        .await?;
+    let list = state.scan(move |state| page(state, shard.as_ref(), limit, query.after)).await?;
     Ok(Json(list))
 }
 
 /// The `limit` smallest keys after `after`, found in one walk that keeps no more than `limit` of them.
-fn page(
-    state: &AdminState,
-    shard: Option<&ShardName>,
-    limit: usize,
-    after: Option<RoomKey>,
-) -> RoomList {
+fn page(state: &AdminState, shard: Option<&ShardName>, limit: usize, after: Option<RoomKey>) -> RoomList {
     let mut smallest = BinaryHeap::with_capacity(limit + 1);
     let mut more = false;
     let now = state.clock.now();
     state.router.for_each_pin(now, |key, view| {
-        if after.is_some_and(|after| key <= after)
-            || shard.is_some_and(|shard| *shard != view.pin.shard)
-        {
+        if after.is_some_and(|after| key <= after) || shard.is_some_and(|shard| *shard != view.pin.shard) {
             return;
         }
         smallest.push(key);
@@ -127,22 +111,13 @@ fn page(
     let next = keys.last().copied().filter(|_| more);
     // Looked up again: what ended in between is left out.
     let view = |&key: &RoomKey| Some(RoomView::new(key, state.router.lookup(key, now)?, state));
-    RoomList {
-        rooms: keys.iter().filter_map(view).collect(),
-        next,
-    }
+    RoomList { rooms: keys.iter().filter_map(view).collect(), next }
 }
 
 /// `GET /v1/rooms/{room}`
-pub(in crate::admin) async fn show(
-    State(state): State<AdminState>,
-    uri: Uri,
-) -> Result<Json<RoomView>, ApiError> {
+pub(in crate::admin) async fn show(State(state): State<AdminState>, uri: Uri) -> Result<Json<RoomView>, ApiError> {
     let room = Room::of(&state, &uri)?;
-    let view = state
-        .router
-        .lookup(room.key, state.clock.now())
-        .ok_or_else(|| room.unknown())?;
+    let view = state.router.lookup(room.key, state.clock.now()).ok_or_else(|| room.unknown())?;
     Ok(Json(RoomView::new(room.key, view, &state)))
 }
 
@@ -176,15 +151,9 @@ pub(in crate::admin) async fn put(
     let shard = shards::known(&shards, &body.shard, StatusCode::UNPROCESSABLE_ENTITY)?;
     let now = state.clock.now();
     let before = state.router.lookup(room.key, now);
-    let target = shards
-        .by_name(shard.as_str())
-        .filter(|target| !target.takes_rooms());
+    let target = shards.by_name(shard.as_str()).filter(|target| !target.takes_rooms());
     // A room that is there already may stay there: saying so again is no news to a draining shard.
-    if let Some(target) = target.filter(|_| {
-        before
-            .as_ref()
-            .is_none_or(|before| before.pin.shard != shard)
-    }) {
+    if let Some(target) = target.filter(|_| before.as_ref().is_none_or(|before| before.pin.shard != shard)) {
         let message = format!(
             "shard {shard} is {} with weight {} ({}), so it takes no new room; choose another one, or make it ready first",
             target.state.as_str(),
@@ -193,12 +162,7 @@ pub(in crate::admin) async fn put(
         );
         return Err(ApiError::new(StatusCode::CONFLICT, message));
     }
-    let outcome = state.router.pin(room.key, &shard, now).map_err(|refusal| {
-        ApiError::new(
-            StatusCode::CONFLICT,
-            format!("{refusal}; look at GET /v1/shards and try again"),
-        )
-    })?;
+    let outcome = state.router.pin(room.key, &shard, now).map_err(pin_refused)?;
     let after = state.router.shards();
     let id = after.by_name(shard.as_str()).map(|shard| shard.id);
     // After the pin has changed: whoever is cut now finds the new one.
@@ -211,20 +175,24 @@ pub(in crate::admin) async fn put(
         }
         Outcome::Moved { from } => {
             id.inspect(|&id| state.metrics.pin_moved(from, id));
-            ("moved", before.map(|before| before.pin.shard))
+            ("moved", after.name(from).cloned())
         }
     };
     tracing::info!(room = %room.key, %shard, outcome, tunnels_closing, "an operator pinned a room");
-    let view = state
-        .router
-        .lookup(room.key, now)
-        .ok_or_else(|| room.unknown())?;
-    Ok(Json(PutAnswer {
-        outcome,
-        from,
-        tunnels_closing,
-        room: RoomView::new(room.key, view, &state),
-    }))
+    let view = state.router.lookup(room.key, now).ok_or_else(|| room.unknown())?;
+    Ok(Json(PutAnswer { outcome, from, tunnels_closing, room: RoomView::new(room.key, view, &state) }))
+}
+
+fn pin_refused(error: PinError) -> ApiError {
+    match error {
+        PinError::UnknownShard => {
+            ApiError::new(StatusCode::CONFLICT, "the shard has just gone; look at GET /v1/shards")
+        }
+        PinError::TableFull => ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the table of pins is full and none is over; raise rooms.max_pins",
+        ),
+    }
 }
 
 /// What a `DELETE` did.
@@ -244,20 +212,13 @@ pub(in crate::admin) async fn delete(
 ) -> Result<Json<DeleteAnswer>, ApiError> {
     let room = Room::of(&state, &uri)?;
     let now = state.clock.now();
-    let before = state
-        .router
-        .lookup(room.key, now)
-        .ok_or_else(|| room.unknown())?;
+    let before = state.router.lookup(room.key, now).ok_or_else(|| room.unknown())?;
     if !state.router.unpin(room.key, now) {
         return Err(room.unknown());
     }
     let tunnels_closing = state.tunnels.close_room(room.key, None);
     tracing::info!(room = %room.key, shard = %before.pin.shard, tunnels_closing, "an operator unpinned a room");
-    Ok(Json(DeleteAnswer {
-        key: room.key,
-        shard: before.pin.shard,
-        tunnels_closing,
-    }))
+    Ok(Json(DeleteAnswer { key: room.key, shard: before.pin.shard, tunnels_closing }))
 }
 
 /// The room that a path names.
@@ -279,34 +240,22 @@ impl Room {
                 format!("no name is longer than {MAX_RAW_NAME} bytes"),
             ));
         }
-        if let Some(key) = RoomKey::from_str(text)
-            .ok()
-            .filter(|&key| state.router.lookup(key, state.clock.now()).is_some())
+        if let Some(key) =
+            RoomKey::from_str(text).ok().filter(|&key| state.router.lookup(key, state.clock.now()).is_some())
         {
-            return Ok(Self {
-                key,
-                text: text.into(),
-            });
+            return Ok(Self { key, text: text.into() });
         }
         let (tenant, room) = text.rsplit_once('/').unwrap_or(("", text));
         let name = RoomName::new(tenant, room);
         if name.room().is_empty() {
-            return Err(ApiError::new(
-                StatusCode::BAD_REQUEST,
-                "a room's name is missing at the end of the path",
-            ));
+            return Err(ApiError::new(StatusCode::BAD_REQUEST, "a room's name is missing at the end of the path"));
         }
-        Ok(Self {
-            key: state.hasher.key(&name),
-            text: name.to_string(),
-        })
+        Ok(Self { key: state.hasher.key(&name), text: name.to_string() })
     }
 
     fn unknown(&self) -> ApiError {
-        let message = format!(
-            "room {:?} (key {}) is not pinned here; it has had no request lately",
-            self.text, self.key
-        );
+        let message =
+            format!("room {:?} (key {}) is not pinned here; it has had no request lately", self.text, self.key);
         ApiError::new(StatusCode::NOT_FOUND, message)
     }
 }

@@ -62,11 +62,7 @@ impl AgentView {
             AgentAdmin::Drain => "drain",
             AgentAdmin::Maint => "maint",
         });
-        Self {
-            weight,
-            admin,
-            down: says.down.clone(),
-        }
+        Self { weight, admin, down: says.down.clone() }
     }
 }
 
@@ -99,12 +95,7 @@ impl ShardView {
 /// `GET /v1/shards`
 pub(in crate::admin) async fn list(State(state): State<AdminState>) -> Json<ShardList> {
     let shards = state.router.shards();
-    Json(ShardList {
-        shards: shards
-            .iter()
-            .map(|shard| ShardView::new(shard, &state))
-            .collect(),
-    })
+    Json(ShardList { shards: shards.iter().map(|shard| ShardView::new(shard, &state)).collect() })
 }
 
 /// `POST /v1/shards/{name}/{order}`: the operator's order; it holds until `ready` takes it back or the process ends.
@@ -117,36 +108,24 @@ pub(in crate::admin) async fn order(
         "drain" => Some(ShardState::Draining),
         "down" => Some(ShardState::Down),
         _ => {
-            let message =
-                format!("{order:?} is no order; use drain, down, or ready to take either back");
+            let message = format!("{order:?} is no order; use drain, down, or ready to take either back");
             return Err(ApiError::new(StatusCode::NOT_FOUND, message));
         }
     };
     let shard = known(&state.router.shards(), &name, StatusCode::NOT_FOUND)?;
     tracing::info!(%shard, order, "an operator's order");
-    let input = ShardInput::Operator {
-        shard: shard.clone(),
-        state: ordered,
-    };
+    let input = ShardInput::Operator { shard: shard.clone(), state: ordered };
     let events = state.router.handle(input, state.clock.now());
     state.metrics.sync_shards(&state.router.shards());
     (state.on_shard_events)(&events);
     let after = state.router.shards();
-    let shard = after
-        .by_name(shard.as_str())
-        .ok_or_else(|| unknown(&after, &name, StatusCode::NOT_FOUND))?;
+    let shard = after.by_name(shard.as_str()).ok_or_else(|| unknown(&after, &name, StatusCode::NOT_FOUND))?;
     Ok(Json(ShardView::new(shard, &state)))
 }
 
 /// The shard's name as discovery spells it.
-pub(super) fn known(
-    shards: &ShardSet,
-    name: &str,
-    status: StatusCode,
-) -> Result<ShardName, ApiError> {
-    let shard = shards
-        .by_name(name)
-        .ok_or_else(|| unknown(shards, name, status))?;
+pub(super) fn known(shards: &ShardSet, name: &str, status: StatusCode) -> Result<ShardName, ApiError> {
+    let shard = shards.by_name(name).ok_or_else(|| unknown(shards, name, status))?;
     Ok(shard.name.clone())
 }
 
@@ -154,11 +133,7 @@ pub(super) fn known(
 const MOST_NAMED: usize = 50;
 
 fn unknown(shards: &ShardSet, name: &str, status: StatusCode) -> ApiError {
-    let names: Vec<_> = shards
-        .iter()
-        .take(MOST_NAMED)
-        .map(|shard| shard.name.as_str())
-        .collect();
+    let names: Vec<_> = shards.iter().take(MOST_NAMED).map(|shard| shard.name.as_str()).collect();
     let more = shards.len().saturating_sub(MOST_NAMED);
     let list = match (names.as_slice(), more) {
         ([], _) => "no shard is known yet".into(),

@@ -9,12 +9,7 @@ async fn lists_what_every_source_says() {
     admin.tunnels.open(key, admin.shard("b"), "room");
     let (status, body) = admin.get("/v1/shards").await;
     assert_eq!(status, 200);
-    let names: Vec<_> = body["shards"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|shard| &shard["name"])
-        .collect();
+    let names: Vec<_> = body["shards"].as_array().unwrap().iter().map(|shard| &shard["name"]).collect();
     assert_eq!(names, ["a", "b", "c"]);
     let shard = by(&body["shards"], "name")["b"];
     for (field, expected) in [
@@ -38,16 +33,11 @@ async fn lists_what_every_source_says() {
 #[tokio::test]
 async fn an_order_holds_until_it_is_taken_back() {
     let admin = start(None).await;
-    for (order, state, operator) in [
-        ("drain", "draining", json!("draining")),
-        ("down", "down", json!("down")),
-        ("ready", "ready", json!(null)),
-    ] {
+    for (order, state, operator) in
+        [("drain", "draining", json!("draining")), ("down", "down", json!("down")), ("ready", "ready", json!(null))]
+    {
         let (status, shard) = admin.post(&format!("/v1/shards/a/{order}")).await;
-        assert_eq!(
-            (status, &shard["state"], &shard["operator"]),
-            (200, &json!(state), &operator)
-        );
+        assert_eq!((status, &shard["state"], &shard["operator"]), (200, &json!(state), &operator));
         assert_eq!(admin.get("/v1/shards").await.1["shards"][0], shard);
         let event = admin.events.lock().unwrap().pop();
         assert!(
@@ -66,18 +56,12 @@ async fn ready_does_not_overrule_the_other_sources() {
     let admin = start(None).await;
     let shard = ShardName::new("a").unwrap();
     for _ in 0..5 {
-        let input = ShardInput::Probed {
-            shard: shard.clone(),
-            probe: ProbeKind::Http,
-            result: Err("status 500".into()),
-        };
+        let input =
+            ShardInput::Probed { shard: shard.clone(), probe: ProbeKind::Http, result: Err("status 500".into()) };
         admin.router.handle(input, admin.clock.now());
     }
     let (status, shard) = admin.post("/v1/shards/a/ready").await;
-    assert_eq!(
-        (status, &shard["state"], &shard["health"]),
-        (200, &json!("down"), &json!("down"))
-    );
+    assert_eq!((status, &shard["state"], &shard["health"]), (200, &json!("down"), &json!("down")));
     assert!(shard["why"].as_str().unwrap().contains("500"), "{shard}");
 }
 
@@ -86,10 +70,6 @@ async fn an_unknown_shard_or_order_is_answered_with_those_there_are() {
     let admin = start(None).await;
     let answer = admin.post("/v1/shards/d/drain").await;
     assert_error(&answer, 404, "known are a, b, c");
-    assert_error(
-        &admin.post("/v1/shards/a/maint").await,
-        404,
-        "drain, down, or ready",
-    );
+    assert_error(&admin.post("/v1/shards/a/maint").await, 404, "drain, down, or ready");
     assert!(admin.events.lock().unwrap().is_empty());
 }

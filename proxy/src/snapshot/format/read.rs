@@ -63,20 +63,9 @@ impl<R: Read> Decoder<R> {
     /// # Errors
     /// When it is not the header of a snapshot of [`VERSION`].
     pub fn new(from: R) -> Result<Self, FormatError> {
-        let header = Header {
-            fingerprint: 0,
-            written_at: Timestamp(0),
-        };
+        let header = Header { fingerprint: 0, written_at: Timestamp(0) };
         let hasher = blake3::Hasher::new();
-        let mut this = Self {
-            from,
-            hasher,
-            header,
-            shards: Vec::new(),
-            deciders: Vec::new(),
-            pins: 0,
-            over: false,
-        };
+        let mut this = Self { from, hasher, header, shards: Vec::new(), deciders: Vec::new(), pins: 0, over: false };
         if this.next_bytes::<8>()? != MAGIC {
             return Err(FormatError::Magic);
         }
@@ -187,9 +176,7 @@ impl<R: Read> Iterator for Decoder<R> {
 
 /// The first `N` bytes and the rest.
 fn field<const N: usize>(bytes: &[u8]) -> ([u8; N], &[u8]) {
-    let (field, rest) = bytes
-        .split_first_chunk()
-        .expect("invariant: the fields of a pin add up to PIN_LEN");
+    let (field, rest) = bytes.split_first_chunk().expect("invariant: the fields of a pin add up to PIN_LEN");
     (*field, rest)
 }
 

@@ -38,9 +38,7 @@ impl<T: Clone + Eq + Hash> Numbered<T> {
         if let Some(&number) = self.0.get(item) {
             return Some((number, false));
         }
-        let number = u16::try_from(self.0.len())
-            .ok()
-            .filter(|_| self.0.len() < MAX_NUMBERED)?;
+        let number = u16::try_from(self.0.len()).ok().filter(|_| self.0.len() < MAX_NUMBERED)?;
         self.0.insert(item.clone(), number);
         Some((number, true))
     }
@@ -49,11 +47,7 @@ impl<T: Clone + Eq + Hash> Numbered<T> {
 impl<W: Write> Sealing<W> {
     /// Passes on to `to`, which should be buffered.
     pub fn new(to: W) -> Self {
-        Self {
-            to,
-            hasher: blake3::Hasher::new(),
-            len: 0,
-        }
+        Self { to, hasher: blake3::Hasher::new(), len: 0 }
     }
 
     /// Writes the checksum; returns the writer and all bytes written.
@@ -90,12 +84,7 @@ impl<W: Write> Encoder<W> {
         to.write_all(&VERSION.to_le_bytes())?;
         to.write_all(&header.fingerprint.to_le_bytes())?;
         to.write_all(&header.written_at.0.to_le_bytes())?;
-        Ok(Self {
-            to,
-            shards: Numbered(HashMap::new()),
-            deciders: Numbered(HashMap::new()),
-            pins: 0,
-        })
+        Ok(Self { to, shards: Numbered(HashMap::new()), deciders: Numbered(HashMap::new()), pins: 0 })
     }
 
     /// Adds a pin.
@@ -103,26 +92,15 @@ impl<W: Write> Encoder<W> {
     /// # Errors
     /// Those of the writer, and [`io::ErrorKind::InvalidData`] when there are more than 65,536 shards or deciders.
     pub fn push(&mut self, key: RoomKey, pin: &Pin) -> io::Result<()> {
-        let too_many = |what| {
-            io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("more than {MAX_NUMBERED} {what}"),
-            )
-        };
-        let (shard, new) = self
-            .shards
-            .number(&pin.shard)
-            .ok_or_else(|| too_many("shards"))?;
+        let too_many = |what| io::Error::new(io::ErrorKind::InvalidData, format!("more than {MAX_NUMBERED} {what}"));
+        let (shard, new) = self.shards.number(&pin.shard).ok_or_else(|| too_many("shards"))?;
         if new {
             let name = pin.shard.as_str().as_bytes();
             let len = u8::try_from(name.len()).map_err(|_| too_many("bytes in a shard's name"))?;
             self.to.write_all(&[SHARD, len])?;
             self.to.write_all(name)?;
         }
-        let (decider, new) = self
-            .deciders
-            .number(&pin.decider)
-            .ok_or_else(|| too_many("deciders"))?;
+        let (decider, new) = self.deciders.number(&pin.decider).ok_or_else(|| too_many("deciders"))?;
         if new {
             self.to.write_all(&[DECIDER])?;
             self.to.write_all(&pin.decider.0.to_le_bytes())?;
