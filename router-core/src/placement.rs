@@ -65,7 +65,7 @@ pub fn place(
 }
 
 /// One shard by chance, in proportion to the weights. Equal nonces choose equally.
-pub(crate) fn any(nonce: u64, shards: &ShardSet) -> Option<ShardId> {
+pub(crate) fn by_chance(nonce: u64, shards: &ShardSet) -> Option<ShardId> {
     let open = || shards.iter().filter(|s| s.takes_rooms());
     let weights: u64 = open().map(|s| u64::from(s.weight)).sum();
     let mut point = score::mix(nonce).checked_rem(weights)?;

@@ -156,7 +156,7 @@ impl Router {
     /// caller's chance.
     #[must_use]
     pub fn any(&self, nonce: u64) -> Option<ShardId> {
-        placement::any(nonce, &self.set.load())
+        placement::by_chance(nonce, &self.set.load())
     }
 
     /// Rooms pinned to a shard, those included whose time is over but that nothing has swept yet.
