@@ -1,5 +1,10 @@
 //! `roompin-loadtest` as a process: its exit codes, its one line, and that it catches a proxy that splits rooms.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "all of this file is tests, its helpers too"
+)]
+
 #[path = "demo/fake_proxy.rs"]
 mod fake_proxy;
 

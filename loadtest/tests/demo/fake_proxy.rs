@@ -41,7 +41,7 @@ struct Admin {
 
 /// Runs as `FAKE_PROXY_POLICY` says: `sticky` (all to one shard, which one depends on the port), `random`, `dies`
 /// (before it is ready) or `dies-later`.
-pub async fn run() {
+pub(crate) async fn run() {
     let path = env::var("FAKE_PROXY_CONFIG").expect("started by fake-proxy.sh");
     let policy = env::var("FAKE_PROXY_POLICY").expect("set by the test");
     if policy == "dies" {
