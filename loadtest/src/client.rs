@@ -24,7 +24,7 @@ pub const TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The request got no response.
-    #[error("{what}: {source}")]
+    #[error("{what}: {}", cause(source))]
     Http {
         /// The request.
         what: &'static str,
@@ -75,6 +75,15 @@ pub enum ClientError {
     /// A body above the limit.
     #[error("{0}: the body is too large")]
     TooLarge(&'static str),
+}
+
+/// The innermost cause: reqwest's own words only say that a request failed.
+fn cause(error: &reqwest::Error) -> &dyn std::error::Error {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause
 }
 
 /// The stub that sent these headers.

@@ -14,7 +14,7 @@ use std::{
 
 use crate::report::Verdict;
 
-/// Errors kept in words; all are counted.
+/// Errors kept in words, of rooms and of no room each; all are counted.
 const RECENT_ERRORS: usize = 5;
 
 /// How a participant is connected.
@@ -40,6 +40,7 @@ struct Record {
     next_seat: u64,
     participants: u64,
     recent_errors: VecDeque<String>,
+    recent_outside: VecDeque<String>,
     errors_outside: u64,
 }
 
@@ -139,7 +140,7 @@ impl Observer {
     pub fn failed(&self, error: &dyn Display) {
         let mut record = self.record();
         record.errors_outside += 1;
-        record.remember(error.to_string());
+        remember(&mut record.recent_outside, error.to_string());
     }
 
     /// All rooms now, in their order.
@@ -148,10 +149,16 @@ impl Observer {
         self.record().rooms.iter().map(Room::view).collect()
     }
 
-    /// The last few errors in words, oldest first.
+    /// The last few errors in words: first those of no room, which are mostly the cause of the others; oldest first.
     #[must_use]
     pub fn recent_errors(&self) -> Vec<String> {
-        self.record().recent_errors.iter().cloned().collect()
+        let record = self.record();
+        record
+            .recent_outside
+            .iter()
+            .chain(&record.recent_errors)
+            .cloned()
+            .collect()
     }
 
     /// The sum of the run so far.
@@ -176,13 +183,11 @@ impl Observer {
     }
 }
 
-impl Record {
-    fn remember(&mut self, error: String) {
-        if self.recent_errors.len() == RECENT_ERRORS {
-            self.recent_errors.pop_front();
-        }
-        self.recent_errors.push_back(error);
+fn remember(errors: &mut VecDeque<String>, error: String) {
+    if errors.len() == RECENT_ERRORS {
+        errors.pop_front();
     }
+    errors.push_back(error);
 }
 
 impl Room {
@@ -263,7 +268,7 @@ impl Seat {
         let room = &mut record.rooms[self.room];
         room.errors += 1;
         let words = format!("{}: {error}", room.name);
-        record.remember(words);
+        remember(&mut record.recent_errors, words);
     }
 }
 

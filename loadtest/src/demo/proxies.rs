@@ -116,7 +116,7 @@ pub(super) async fn start_all(
             Err(StartError::Ended { log, .. })
                 if attempt < PORT_ATTEMPTS && log.contains("in use") =>
             {
-                attempt += 1
+                attempt += 1;
             }
             done => return done,
         }

@@ -28,14 +28,16 @@ impl View {
                 proxy.name
             );
         }
-        for shard in shards {
-            let _ = writeln!(text, "  {}    http://{}", shard.name, shard.addr);
-        }
+        let places = shards
+            .iter()
+            .map(|shard| format!("{} http://{}", shard.name, shard.addr));
+        let _ = writeln!(text, "  {}", places.collect::<Vec<_>>().join("  "));
         if let Some(proxy) = proxies.first() {
             let port = proxy.address.port();
+            let _ = writeln!(text, "  configured by {}", proxy.config.display());
             let _ = writeln!(
                 text,
-                "\nTry it: one room however it is written, so one shard (X-Jitsi-Shard):"
+                "\nTry it: one room however it is written, so one X-Jitsi-Shard:"
             );
             let _ = writeln!(
                 text,
@@ -45,7 +47,6 @@ impl View {
                 text,
                 "  curl -si 'localhost:{port}/http-bind?room=caf%25c3%25a9'"
             );
-            let _ = writeln!(text, "  cat {}", proxy.config.display());
         }
         Self {
             seed,
@@ -56,20 +57,27 @@ impl View {
 
     /// The page while it runs.
     pub(super) fn page(&self, observer: &Observer, elapsed: Duration, screen: &Screen) -> String {
-        let mut text = self.result(observer, elapsed, screen.is_live(), screen.width());
-        let _ = write!(text, "\n{}\nCtrl-C ends it.", self.addresses);
+        let mut text = self.result(
+            observer,
+            elapsed,
+            "  (Ctrl-C ends it)",
+            screen.is_live(),
+            screen.width(),
+        );
+        let _ = write!(text, "\n{}", self.addresses);
         text
     }
 
     /// The page that stays when it has ended: without addresses, since nobody answers there any more.
     pub(super) fn last_page(&self, observer: &Observer, elapsed: Duration) -> String {
-        self.result(observer, elapsed, false, None)
+        self.result(observer, elapsed, "", false, None)
     }
 
     fn result(
         &self,
         observer: &Observer,
         elapsed: Duration,
+        hint: &str,
         styled: bool,
         width: Option<u16>,
     ) -> String {
@@ -80,7 +88,7 @@ impl View {
         let mut text = rooms_table(&rooms, &self.shards, styled, width);
         let _ = writeln!(
             text,
-            "\n{:02}:{:02}  seed {}  participants {} ({now} here now)  splits {}  errors {}",
+            "\n{:02}:{:02}  seed {}  participants {} ({now} now)  splits {}  errors {}{hint}",
             seconds / 60,
             seconds % 60,
             self.seed,

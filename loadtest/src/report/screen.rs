@@ -6,7 +6,10 @@ use crossterm::{
     cursor::{Hide, MoveTo, Show},
     queue,
     style::Print,
-    terminal::{Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, size},
+    terminal::{
+        Clear, ClearType, DisableLineWrap, EnableLineWrap, EnterAlternateScreen,
+        LeaveAlternateScreen, size,
+    },
 };
 
 /// Where the table goes.
@@ -37,7 +40,7 @@ impl Screen {
         };
         let screen = Self { sink, live };
         if live {
-            screen.with(|out| queue!(out, EnterAlternateScreen, Hide))?;
+            screen.with(|out| queue!(out, EnterAlternateScreen, DisableLineWrap, Hide))?;
         }
         Ok(screen)
     }
@@ -58,7 +61,7 @@ impl Screen {
         }
     }
 
-    /// Shows a page: in place of the last one on a terminal (what does not fit below is left out), else below it.
+    /// Shows a page: in place of the last one on a terminal (what does not fit is left out), else below it.
     ///
     /// # Errors
     /// When the sink does not take it.
@@ -66,19 +69,22 @@ impl Screen {
         if !self.live {
             return self.with(|out| writeln!(out, "{page}"));
         }
-        let height = size().map_or(usize::MAX, |(_, height)| usize::from(height));
+        let height = size().map_or(u16::MAX, |(_, height)| height);
         self.with(|out| {
-            queue!(out, MoveTo(0, 0))?;
-            for (line, number) in page.lines().zip(0..height) {
-                let start = if number == 0 { "" } else { "\r\n" };
+            // Cleared before it is written: after the last column, clearing would take that column with it.
+            for (line, row) in page.lines().zip(0..height) {
                 queue!(
                     out,
-                    Print(start),
-                    Print(line),
-                    Clear(ClearType::UntilNewLine)
+                    MoveTo(0, row),
+                    Clear(ClearType::CurrentLine),
+                    Print(line)
                 )?;
             }
-            queue!(out, Clear(ClearType::FromCursorDown))
+            let rows = u16::try_from(page.lines().count()).unwrap_or(u16::MAX);
+            if rows < height {
+                queue!(out, MoveTo(0, rows), Clear(ClearType::FromCursorDown))?;
+            }
+            Ok(())
         })
     }
 
@@ -95,7 +101,7 @@ impl Screen {
         if !std::mem::take(&mut self.live) {
             return Ok(());
         }
-        self.with(|out| queue!(out, LeaveAlternateScreen, Show))
+        self.with(|out| queue!(out, EnableLineWrap, LeaveAlternateScreen, Show))
     }
 
     fn with(&self, draw: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> io::Result<()> {

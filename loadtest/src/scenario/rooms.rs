@@ -11,7 +11,7 @@ pub const ROOMS: [&str; 8] = [
     "会議室",
     "All-Hands",
     "Señorío",
-    "Переговорка",
+    "Команда",
     "retro_42",
 ];
 
