@@ -108,13 +108,8 @@ impl From<Exit> for ExitCode {
 pub fn judge(options: &Options, end: &Result<Outcome, DemoError>) -> Exit {
     match end {
         Err(_) => Exit::Unavailable,
-        Ok(Outcome {
-            interrupted: true, ..
-        }) if options.duration.is_some() => Exit::Interrupted,
-        Ok(Outcome {
-            interrupted: true,
-            verdict,
-        }) if verdict.participants == 0 => Exit::Interrupted,
+        Ok(Outcome { interrupted: true, .. }) if options.duration.is_some() => Exit::Interrupted,
+        Ok(Outcome { interrupted: true, verdict }) if verdict.participants == 0 => Exit::Interrupted,
         Ok(Outcome { verdict, .. }) if verdict.passed() => Exit::Passed,
         Ok(_) => Exit::Failed,
     }
@@ -122,13 +117,9 @@ pub fn judge(options: &Options, end: &Result<Outcome, DemoError>) -> Exit {
 
 /// A time such as `500ms`, `10s`, `2m`, `1h`; a bare number is in seconds.
 fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
-    let number: u64 = number
-        .parse()
-        .map_err(|_| "needs a number and a unit, such as 30s".to_owned())?;
+    let number: u64 = number.parse().map_err(|_| "needs a number and a unit, such as 30s".to_owned())?;
     let milliseconds = match unit {
         "ms" => Some(number),
         "" | "s" => number.checked_mul(1_000),

@@ -91,21 +91,8 @@ fn cause(error: &reqwest::Error) -> &dyn std::error::Error {
 /// # Errors
 /// When none did, or when `X-Jitsi-Shard` disagrees.
 fn shard_of(what: &'static str, headers: &HeaderMap) -> Result<String, ClientError> {
-    let text = |name| {
-        headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .map(str::to_owned)
-    };
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let shard = text(SHARD_HEADER).ok_or(ClientError::Nameless(what))?;
     let claimed = text(JITSI_HEADER);
-    if claimed.as_ref() == Some(&shard) {
-        Ok(shard)
-    } else {
-        Err(ClientError::Misnamed {
-            what,
-            shard,
-            claimed,
-        })
-    }
+    if claimed.as_ref() == Some(&shard) { Ok(shard) } else { Err(ClientError::Misnamed { what, shard, claimed }) }
 }

@@ -88,28 +88,17 @@ fn failed(what: &'static str) -> impl Fn(io::Error) -> DemoError {
 ///
 /// # Errors
 /// See [`DemoError`].
-pub async fn run(
-    options: &Options,
-    interrupted: impl Future<Output = ()>,
-) -> Result<Outcome, DemoError> {
+pub async fn run(options: &Options, interrupted: impl Future<Output = ()>) -> Result<Outcome, DemoError> {
     tokio::pin!(interrupted);
-    let folder = tempfile::Builder::new()
-        .prefix("roompin-demo-")
-        .tempdir()
-        .map_err(failed("temporary directory"))?;
+    let folder = tempfile::Builder::new().prefix("roompin-demo-").tempdir().map_err(failed("temporary directory"))?;
     let mut shards = Vec::new();
     for number in 1..=SHARDS {
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let shard = StubShard::start(&format!("shard-{number}"), any_port)
-            .await
-            .map_err(failed("stub shard"))?;
+        let shard = StubShard::start(&format!("shard-{number}"), any_port).await.map_err(failed("stub shard"))?;
         shards.push(shard);
     }
 
-    let binary = options
-        .proxy
-        .clone()
-        .unwrap_or_else(proxies::default_binary);
+    let binary = options.proxy.clone().unwrap_or_else(proxies::default_binary);
     let starting = proxies::start_all(&binary, folder.path(), &PREFERRED_PORTS, &shards);
     let proxies = tokio::select! {
         started = starting => started?,
@@ -129,28 +118,12 @@ async fn confer(
     mut proxies: Vec<Proxy>,
     mut interrupted: impl Future<Output = ()> + Unpin,
 ) -> Result<Outcome, DemoError> {
-    let targets = proxies
-        .iter()
-        .map(|proxy| Target {
-            name: proxy.name.clone(),
-            address: proxy.address,
-        })
-        .collect();
+    let targets = proxies.iter().map(|proxy| Target { name: proxy.name.clone(), address: proxy.address }).collect();
     let rooms: Vec<String> = ROOMS.map(str::to_owned).into();
     let observer = Observer::new(rooms.clone());
-    let plan = Plan {
-        seed: options.seed,
-        rooms,
-        targets,
-        spread: SPREAD,
-    };
+    let plan = Plan { seed: options.seed, rooms, targets, spread: SPREAD };
     let view = View::new(options.seed, shards, &proxies);
-    let screen = Screen::open(if options.json {
-        Sink::Stderr
-    } else {
-        Sink::Stdout
-    })
-    .map_err(failed("terminal"))?;
+    let screen = Screen::open(if options.json { Sink::Stderr } else { Sink::Stdout }).map_err(failed("terminal"))?;
 
     let (stop, stopped) = watch::channel(false);
     let started = Instant::now();
@@ -159,9 +132,7 @@ async fn confer(
         tokio::spawn(async move { scenario::run(&plan, &observer, &stopped).await })
     };
 
-    let end = options
-        .duration
-        .and_then(|duration| started.checked_add(duration));
+    let end = options.duration.and_then(|duration| started.checked_add(duration));
     let mut redraw = interval(if screen.is_live() { REDRAW } else { REPRINT });
     redraw.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let interrupted = loop {
@@ -197,11 +168,6 @@ async fn confer(
     for proxy in &mut proxies {
         proxy.kill().await;
     }
-    screen
-        .close(&view.last_page(&observer, started.elapsed()))
-        .map_err(failed("terminal"))?;
-    Ok(Outcome {
-        verdict: observer.verdict(),
-        interrupted,
-    })
+    screen.close(&view.last_page(&observer, started.elapsed())).map_err(failed("terminal"))?;
+    Ok(Outcome { verdict: observer.verdict(), interrupted })
 }

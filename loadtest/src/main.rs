@@ -18,20 +18,13 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are asked for; they come on stdout and are no mistake.
-            let exit = if error.use_stderr() {
-                Exit::Usage
-            } else {
-                Exit::Passed
-            };
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Passed };
             let _ = error.print();
             return exit.into();
         }
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return complain(&error),
@@ -66,20 +59,12 @@ async fn demo(args: DemoArgs) -> ExitCode {
 }
 
 async fn stub(args: StubArgs) -> ExitCode {
-    let options = StubOptions {
-        jitsi_header: !args.no_jitsi_header,
-        agent: args.agent,
-    };
+    let options = StubOptions { jitsi_header: !args.no_jitsi_header, agent: args.agent };
     let started = async {
         let interrupted = interruption()?;
         let shard = StubShard::start_with(&args.name, args.listen, options).await?;
         match shard.agent_addr() {
-            Some(agent) => writeln!(
-                io::stdout(),
-                "{} serves http://{}, agent {agent}",
-                shard.name,
-                shard.addr
-            )?,
+            Some(agent) => writeln!(io::stdout(), "{} serves http://{}, agent {agent}", shard.name, shard.addr)?,
             None => writeln!(io::stdout(), "{} serves http://{}", shard.name, shard.addr)?,
         }
         Ok::<_, io::Error>((shard, interrupted))

@@ -83,19 +83,8 @@ impl Observer {
     /// An observer of these rooms; participants call them by their index.
     #[must_use]
     pub fn new(rooms: impl IntoIterator<Item = String>) -> Arc<Self> {
-        let rooms = rooms
-            .into_iter()
-            .map(|name| Room {
-                name,
-                ..Room::default()
-            })
-            .collect();
-        Arc::new(Self {
-            record: Mutex::new(Record {
-                rooms,
-                ..Record::default()
-            }),
-        })
+        let rooms = rooms.into_iter().map(|name| Room { name, ..Room::default() }).collect();
+        Arc::new(Self { record: Mutex::new(Record { rooms, ..Record::default() }) })
     }
 
     /// Gives a participant a seat, for as long as the seat lives. It counts once it has seen a shard.
@@ -107,31 +96,15 @@ impl Observer {
         let mut record = self.record();
         record.next_seat += 1;
         let id = record.next_seat;
-        record.rooms[room].seats.insert(
-            id,
-            Sitting {
-                kind,
-                replica: replica.to_owned(),
-                shard: None,
-            },
-        );
-        Seat {
-            observer: Arc::clone(self),
-            room,
-            id,
-        }
+        record.rooms[room].seats.insert(id, Sitting { kind, replica: replica.to_owned(), shard: None });
+        Seat { observer: Arc::clone(self), room, id }
     }
 
     /// The shard that everybody in a room sits on, if somebody does and all agree.
     #[must_use]
     pub fn shard_of(&self, room: usize) -> Option<String> {
         let record = self.record();
-        let mut shards = record
-            .rooms
-            .get(room)?
-            .seats
-            .values()
-            .filter_map(|sitting| sitting.shard.as_ref());
+        let mut shards = record.rooms.get(room)?.seats.values().filter_map(|sitting| sitting.shard.as_ref());
         let shard = shards.next()?;
         shards.all(|other| other == shard).then(|| shard.clone())
     }
@@ -153,12 +126,7 @@ impl Observer {
     #[must_use]
     pub fn recent_errors(&self) -> Vec<String> {
         let record = self.record();
-        record
-            .recent_outside
-            .iter()
-            .chain(&record.recent_errors)
-            .cloned()
-            .collect()
+        record.recent_outside.iter().chain(&record.recent_errors).cloned().collect()
     }
 
     /// The sum of the run so far.
@@ -166,15 +134,10 @@ impl Observer {
     pub fn verdict(&self) -> Verdict {
         let record = self.record();
         Verdict {
-            rooms: record
-                .rooms
-                .iter()
-                .filter(|room| room.last_shard.is_some())
-                .count() as u64,
+            rooms: record.rooms.iter().filter(|room| room.last_shard.is_some()).count() as u64,
             participants: record.participants,
             splits: record.rooms.iter().map(|room| room.splits).sum(),
-            errors: record.errors_outside
-                + record.rooms.iter().map(|room| room.errors).sum::<u64>(),
+            errors: record.errors_outside + record.rooms.iter().map(|room| room.errors).sum::<u64>(),
         }
     }
 
@@ -202,11 +165,7 @@ impl Room {
             errors: self.errors,
         };
         // Who has not seen a shard yet is still at the door.
-        for (sitting, shard) in self
-            .seats
-            .values()
-            .filter_map(|s| Some((s, s.shard.clone()?)))
-        {
+        for (sitting, shard) in self.seats.values().filter_map(|s| Some((s, s.shard.clone()?))) {
             view.replicas.insert(sitting.replica.clone());
             view.shards.insert(shard);
             *view.sitting.entry(sitting.kind).or_default() += 1;
@@ -234,19 +193,12 @@ impl Seat {
     pub fn saw(&self, shard: &str) {
         let mut record = self.observer.record();
         let room = &mut record.rooms[self.room];
-        let me = room
-            .seats
-            .get_mut(&self.id)
-            .expect("invariant: a seat is taken while its guard lives");
+        let me = room.seats.get_mut(&self.id).expect("invariant: a seat is taken while its guard lives");
         if me.shard.as_deref() == Some(shard) {
             return;
         }
         let first = me.shard.replace(shard.to_owned()).is_none();
-        let others = room
-            .seats
-            .iter()
-            .filter(|(id, _)| **id != self.id)
-            .filter_map(|(_, s)| s.shard.as_deref());
+        let others = room.seats.iter().filter(|(id, _)| **id != self.id).filter_map(|(_, s)| s.shard.as_deref());
         if others.into_iter().any(|other| other != shard) {
             room.splits += 1;
         }
@@ -274,8 +226,6 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.observer.record().rooms[self.room]
-            .seats
-            .remove(&self.id);
+        self.observer.record().rooms[self.room].seats.remove(&self.id);
     }
 }

@@ -42,10 +42,7 @@ pub struct StubOptions {
 
 impl Default for StubOptions {
     fn default() -> Self {
-        Self {
-            jitsi_header: true,
-            agent: None,
-        }
+        Self { jitsi_header: true, agent: None }
     }
 }
 
@@ -75,11 +72,7 @@ impl StubShard {
     ///
     /// # Errors
     /// As for [`StubShard::start`], and when the agent's address cannot be bound.
-    pub async fn start_with(
-        name: &str,
-        addr: SocketAddr,
-        options: StubOptions,
-    ) -> io::Result<Self> {
+    pub async fn start_with(name: &str, addr: SocketAddr, options: StubOptions) -> io::Result<Self> {
         let state = Arc::new(State::new(name, options.jitsi_header)?);
         let listener = TcpListener::bind(addr).await?;
         let addr = listener.local_addr()?;
@@ -95,14 +88,7 @@ impl StubShard {
             tasks.spawn(agent::serve(agent, Arc::clone(&state), stopped.clone()));
         }
         tasks.spawn(serve::serve(listener, Arc::clone(&state), stopped));
-        Ok(Self {
-            addr,
-            name: name.to_owned(),
-            agent_addr,
-            state,
-            stop,
-            tasks,
-        })
+        Ok(Self { addr, name: name.to_owned(), agent_addr, state, stop, tasks })
     }
 
     /// Where it speaks the agent-check protocol, if it does.

@@ -68,12 +68,7 @@ pub struct Start {
 
 /// The whole program: reads the arguments of the process, and calls `serve` for `run` with a good configuration.
 pub fn main(serve: impl FnOnce(Start) -> ExitCode) -> ExitCode {
-    dispatch(
-        std::env::args_os(),
-        &mut io::stdout(),
-        &mut io::stderr(),
-        serve,
-    )
+    dispatch(std::env::args_os(), &mut io::stdout(), &mut io::stderr(), serve)
 }
 
 /// [`main`] with everything it touches as a parameter.
@@ -90,11 +85,7 @@ pub fn dispatch(
         Err(error) => {
             // Help and version are errors to clap; they are what was asked for, and go to stdout.
             let _ = error.print();
-            return if error.use_stderr() {
-                ExitCode::from(EXIT_USAGE)
-            } else {
-                ExitCode::SUCCESS
-            };
+            return if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
         }
     };
     let (Command::Run(file) | Command::Check(file)) = &command;
@@ -111,10 +102,7 @@ pub fn dispatch(
             let _ = write!(out, "{}: ok\n{}", file.config.display(), config.summary());
             ExitCode::SUCCESS
         }
-        Command::Run(file) => serve(Start {
-            path: file.config,
-            config,
-        }),
+        Command::Run(file) => serve(Start { path: file.config, config }),
     }
 }
 
@@ -127,9 +115,7 @@ fn report_errors(errors: &ConfigErrors, err: &mut impl Write) -> io::Result<()> 
 }
 
 fn report_warnings(file: &Path, warnings: &[Finding], err: &mut impl Write) -> io::Result<()> {
-    warnings
-        .iter()
-        .try_for_each(|warning| writeln!(err, "{}:{warning} (warning)", file.display()))
+    warnings.iter().try_for_each(|warning| writeln!(err, "{}:{warning} (warning)", file.display()))
 }
 
 #[cfg(test)]

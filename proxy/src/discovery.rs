@@ -66,17 +66,8 @@ impl Discovery {
     ///
     /// Must be called within a tokio runtime. The tasks end when the handle is dropped.
     #[must_use = "dropping the handle stops discovery"]
-    pub fn spawn(
-        config: &Shards,
-        inputs: mpsc::Sender<ShardInput>,
-        events: DiscoveryEvents,
-    ) -> DiscoveryHandle {
-        let mut handle = DiscoveryHandle {
-            inputs,
-            events,
-            running: BTreeMap::new(),
-            unsettled: watch::Sender::new(0),
-        };
+    pub fn spawn(config: &Shards, inputs: mpsc::Sender<ShardInput>, events: DiscoveryEvents) -> DiscoveryHandle {
+        let mut handle = DiscoveryHandle { inputs, events, running: BTreeMap::new(), unsettled: watch::Sender::new(0) };
         for (name, source) in sources(config) {
             handle.start(name, source);
         }
@@ -143,19 +134,11 @@ impl DiscoveryHandle {
             }
         }
         // The registry lets a source take over only what another one has ceased to list, so this comes first.
-        let hold_down = if wanted.is_empty() {
-            Duration::ZERO
-        } else {
-            HANDOVER
-        };
+        let hold_down = if wanted.is_empty() { Duration::ZERO } else { HANDOVER };
         for source in vanished {
             tracing::info!(%source, "no longer configured, its shards leave");
             let shards = Vec::new();
-            let gone = ShardInput::Discovered {
-                source,
-                shards,
-                hold_down,
-            };
+            let gone = ShardInput::Discovered { source, shards, hold_down };
             if self.inputs.send(gone).await.is_err() {
                 return;
             }
@@ -174,10 +157,7 @@ impl DiscoveryHandle {
 
     fn start(&mut self, name: Arc<str>, source: Source) {
         self.unsettled.send_modify(|n| *n += 1);
-        let first = Arc::new(FirstReport {
-            done: AtomicBool::new(false),
-            unsettled: self.unsettled.clone(),
-        });
+        let first = Arc::new(FirstReport { done: AtomicBool::new(false), unsettled: self.unsettled.clone() });
         let reporter = Reporter {
             source: name.clone(),
             inputs: self.inputs.clone(),
@@ -188,14 +168,7 @@ impl DiscoveryHandle {
             Source::Fixed(shards) => tokio::spawn(fixed::run(shards, reporter)),
             Source::Dns(dns) => tokio::spawn(dns::run(dns, reporter)),
         };
-        self.running.insert(
-            name,
-            Running {
-                source,
-                task,
-                first,
-            },
-        );
+        self.running.insert(name, Running { source, task, first });
     }
 }
 
@@ -209,9 +182,7 @@ impl Drop for DiscoveryHandle {
 
 impl fmt::Debug for DiscoveryHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DiscoveryHandle")
-            .field("sources", &self.running.keys())
-            .finish_non_exhaustive()
+        f.debug_struct("DiscoveryHandle").field("sources", &self.running.keys()).finish_non_exhaustive()
     }
 }
 
@@ -251,28 +222,15 @@ impl Reporter {
     /// Sends a list. `false` when nobody listens any more.
     async fn list(&self, shards: Vec<router_core::shard::ShardSpec>, hold_down: Duration) -> bool {
         let source = self.source.clone();
-        self.inputs
-            .send(ShardInput::Discovered {
-                source,
-                shards,
-                hold_down,
-            })
-            .await
-            .is_ok()
+        self.inputs.send(ShardInput::Discovered { source, shards, hold_down }).await.is_ok()
     }
 
     fn answered(&self, shards: usize) {
-        (self.events)(DiscoveryEvent::Answered {
-            source: self.source.clone(),
-            shards,
-        });
+        (self.events)(DiscoveryEvent::Answered { source: self.source.clone(), shards });
     }
 
     fn failed(&self, error: DiscoveryError) {
-        (self.events)(DiscoveryEvent::Failed {
-            source: self.source.clone(),
-            error,
-        });
+        (self.events)(DiscoveryEvent::Failed { source: self.source.clone(), error });
     }
 
     /// The first round is over, whatever its result.
@@ -300,10 +258,7 @@ fn sources(config: &Shards) -> Vec<(Arc<str>, Source)> {
             DnsRecord::Srv { service } => format!("dns:{}", canonical(service)),
             DnsRecord::Host { host, port, .. } => format!("dns:{}:{port}", canonical(host)),
         };
-        let times = seen
-            .entry(name.clone())
-            .and_modify(|n| *n += 1)
-            .or_insert(1);
+        let times = seen.entry(name.clone()).and_modify(|n| *n += 1).or_insert(1);
         if *times > 1 {
             name = format!("{name}#{times}");
         }

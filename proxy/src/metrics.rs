@@ -26,18 +26,13 @@ use router_core::{
 };
 
 pub use self::{
-    labels::{
-        CloseReason, Direction, FrontRefusal, Label, ProbeResult,
-        RequestOutcome, Success, TunnelOutcome,
-    },
+    labels::{CloseReason, Direction, FrontRefusal, Label, ProbeResult, RequestOutcome, Success, TunnelOutcome},
     shard::{Counters, ShardMetrics, probe_name},
 };
 use self::{register as reg, runtime::Runtimes, shard::ShardFamilies};
 
 /// From 250 ns, a quarter of the budget of a known room's decision, to 100 ms, a claim's round trip gone wrong.
-const DECISION_BUCKETS: [f64; 10] = [
-    250e-9, 500e-9, 1e-6, 2.5e-6, 5e-6, 10e-6, 100e-6, 1e-3, 10e-3, 100e-3,
-];
+const DECISION_BUCKETS: [f64; 10] = [250e-9, 500e-9, 1e-6, 2.5e-6, 5e-6, 10e-6, 100e-6, 1e-3, 10e-3, 100e-3];
 /// 250 µs to 10 s, above any sensible probe timeout.
 const PROBE_BUCKETS: [f64; 9] = [0.00025, 0.001, 0.0025, 0.01, 0.05, 0.25, 1.0, 2.5, 10.0];
 
@@ -106,14 +101,9 @@ impl Metrics {
     pub fn new() -> Self {
         let registry = Registry::new();
         let to = &registry;
-        reg::gauges(
-            to,
-            "roompin_build_info",
-            "1; the label says which version runs.",
-            &["version"],
-        )
-        .with_label_values(&[env!("CARGO_PKG_VERSION")])
-        .set(1);
+        reg::gauges(to, "roompin_build_info", "1; the label says which version runs.", &["version"])
+            .with_label_values(&[env!("CARGO_PKG_VERSION")])
+            .set(1);
         reg::collector(to, process::ProcessCollector::new());
         let refusals = reg::counters(
             to,
@@ -127,24 +117,15 @@ impl Metrics {
             "Reloads of the configuration (SIGHUP), by result; after an error the old one stays in force.",
             &["result"],
         );
-        let probe_seconds = reg::histograms(
-            to,
-            "roompin_probe_duration_seconds",
-            "Time a probe took.",
-            &["probe"],
-            &PROBE_BUCKETS,
-        );
+        let probe_seconds =
+            reg::histograms(to, "roompin_probe_duration_seconds", "Time a probe took.", &["probe"], &PROBE_BUCKETS);
         Self {
             connections_open: reg::gauge(
                 to,
                 "roompin_connections_open",
                 "Client connections open now, tunnels included.",
             ),
-            connections: reg::counter(
-                to,
-                "roompin_connections_total",
-                "Client connections accepted.",
-            ),
+            connections: reg::counter(to, "roompin_connections_total", "Client connections accepted."),
             refusals: Counters::new(|reason| refusals.with_label_values(&[reason])),
             decision_seconds: reg::histogram(
                 to,
@@ -184,11 +165,7 @@ impl Metrics {
             probe_seconds: [ProbeKind::Tcp, ProbeKind::Http, ProbeKind::Agent]
                 .map(|probe| probe_seconds.with_label_values(&[probe_name(probe)])),
             table_entries: reg::gauge(to, "roompin_table_entries", "Pins in the table."),
-            table_limit: reg::gauge(
-                to,
-                "roompin_table_limit",
-                "Most pins the table may hold (rooms.max_pins).",
-            ),
+            table_limit: reg::gauge(to, "roompin_table_limit", "Most pins the table may hold (rooms.max_pins)."),
             ready: reg::gauge(to, "roompin_ready", "1 while /readyz answers 200."),
             runtimes: Runtimes::new(to),
             families: ShardFamilies::new(to),
@@ -219,10 +196,7 @@ impl Metrics {
                 known.resize_with(index + 1, || None);
             }
             let entry = known[index].get_or_insert_with(|| {
-                Arc::new(Known {
-                    name: shard.name.clone(),
-                    metrics: Arc::new(self.families.open(&shard.name)),
-                })
+                Arc::new(Known { name: shard.name.clone(), metrics: Arc::new(self.families.open(&shard.name)) })
             });
             entry.metrics.show(shard.state, shard.weight, shard.present);
         }
@@ -247,11 +221,7 @@ impl Metrics {
 
     /// Counts a probe and the time it took.
     pub fn probed(&self, shard: ShardId, probe: ProbeKind, ok: bool, took: Duration) {
-        let result = if ok {
-            ProbeResult::Ok
-        } else {
-            ProbeResult::Failed
-        };
+        let result = if ok { ProbeResult::Ok } else { ProbeResult::Failed };
         self.shard(shard).probed(probe, result);
         let [tcp, http, agent] = &self.probe_seconds;
         let histogram = match probe {
@@ -269,9 +239,7 @@ impl Metrics {
 
     /// Counts a failed look-up of a discovery source; `kind` is one of [`crate::discovery::DiscoveryError::kind`].
     pub fn discovery_failed(&self, source: &str, kind: &'static str) {
-        self.discovery_errors
-            .with_label_values(&[source, kind])
-            .inc();
+        self.discovery_errors.with_label_values(&[source, kind]).inc();
     }
 
     /// Counts a reload of the configuration.
@@ -308,9 +276,7 @@ impl Metrics {
         let mut text = Vec::with_capacity(32 * 1024);
         TextEncoder::new()
             .encode(&self.registry.gather(), &mut text)
-            .expect(
-                "invariant: writing to a Vec does not fail and gathered families are consistent",
-            );
+            .expect("invariant: writing to a Vec does not fail and gathered families are consistent");
         text
     }
 }
@@ -320,12 +286,8 @@ pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
 impl SnapshotMetrics {
     fn new(to: &Registry) -> Self {
-        let writes = reg::counters(
-            to,
-            "roompin_snapshot_writes_total",
-            "Attempts to write the snapshot of pins.",
-            &["result"],
-        );
+        let writes =
+            reg::counters(to, "roompin_snapshot_writes_total", "Attempts to write the snapshot of pins.", &["result"]);
         Self {
             writes: Counters::new(|result| writes.with_label_values(&[result])),
             last_success: reg::seconds(
@@ -333,16 +295,8 @@ impl SnapshotMetrics {
                 "roompin_snapshot_last_success_timestamp_seconds",
                 "When the snapshot was last written, in Unix time; 0 before the first time.",
             ),
-            duration: reg::seconds(
-                to,
-                "roompin_snapshot_duration_seconds",
-                "Time that the last good write took.",
-            ),
-            bytes: reg::gauge(
-                to,
-                "roompin_snapshot_size_bytes",
-                "Size of the snapshot last written.",
-            ),
+            duration: reg::seconds(to, "roompin_snapshot_duration_seconds", "Time that the last good write took."),
+            bytes: reg::gauge(to, "roompin_snapshot_size_bytes", "Size of the snapshot last written."),
             restored_pins: reg::gauge(
                 to,
                 "roompin_snapshot_restored_pins",

@@ -80,17 +80,9 @@ impl Prober {
         inputs: mpsc::Sender<ShardInput>,
         events: ProbeEvents,
     ) -> ProberHandle {
-        let context = Context {
-            shards,
-            inputs,
-            events,
-        };
+        let context = Context { shards, inputs, events };
         let task = tokio::spawn(supervise(config.clone(), context.clone()));
-        ProberHandle {
-            config: config.clone(),
-            context,
-            task,
-        }
+        ProberHandle { config: config.clone(), context, task }
     }
 }
 
@@ -129,9 +121,7 @@ impl Drop for ProberHandle {
 
 impl fmt::Debug for ProberHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ProberHandle")
-            .field("config", &self.config)
-            .finish_non_exhaustive()
+        f.debug_struct("ProberHandle").field("config", &self.config).finish_non_exhaustive()
     }
 }
 
@@ -186,9 +176,7 @@ async fn supervise(config: Probes, mut context: Context) {
             .iter()
             .flat_map(|shard| {
                 let plans = plans.iter().enumerate();
-                let plans = plans.filter(|(_, plan)| {
-                    !matches!(plan, Plan::Agent(_)) || shard.agent_port.is_some()
-                });
+                let plans = plans.filter(|(_, plan)| !matches!(plan, Plan::Agent(_)) || shard.agent_port.is_some());
                 plans.map(|(index, _)| (shard.name.clone(), index))
             })
             .collect();
@@ -202,9 +190,7 @@ async fn supervise(config: Probes, mut context: Context) {
         for key in wanted {
             let plan = plans[key.1].clone();
             let (shard, context) = (key.0.clone(), context.clone());
-            running
-                .entry(key)
-                .or_insert_with(|| tasks.spawn(watch_shard(shard, plan, context)));
+            running.entry(key).or_insert_with(|| tasks.spawn(watch_shard(shard, plan, context)));
         }
         while tasks.try_join_next().is_some() {}
         if context.shards.changed().await.is_err() {
@@ -227,15 +213,7 @@ async fn watch_shard(shard: ShardName, plan: Plan, context: Context) {
                 Ok(None) => (Ok(()), Some(Ok(()))),
                 Ok(Some(reply)) => {
                     note_agent(&shard, &mut agent_trouble, None);
-                    if context
-                        .inputs
-                        .send(ShardInput::Agent {
-                            shard: shard.clone(),
-                            reply,
-                        })
-                        .await
-                        .is_err()
-                    {
+                    if context.inputs.send(ShardInput::Agent { shard: shard.clone(), reply }).await.is_err() {
                         return;
                     }
                     (Ok(()), None)
@@ -251,21 +229,12 @@ async fn watch_shard(shard: ShardName, plan: Plan, context: Context) {
                 }
             };
             if let Some(result) = input {
-                let verdict = ShardInput::Probed {
-                    shard: shard.clone(),
-                    probe: plan.kind(),
-                    result,
-                };
+                let verdict = ShardInput::Probed { shard: shard.clone(), probe: plan.kind(), result };
                 if context.inputs.send(verdict).await.is_err() {
                     return;
                 }
             }
-            (context.events)(ProbeEvent {
-                shard: shard.clone(),
-                kind: plan.kind(),
-                result,
-                elapsed,
-            });
+            (context.events)(ProbeEvent { shard: shard.clone(), kind: plan.kind(), result, elapsed });
         }
         let jitter = 1.0 + JITTER * (2.0 * rand::random::<f64>() - 1.0);
         tokio::time::sleep_until(started + timing.interval.mul_f64(jitter)).await;
@@ -276,12 +245,7 @@ async fn watch_shard(shard: ShardName, plan: Plan, context: Context) {
 fn addresses(context: &Context, shard: &ShardName) -> Option<(Vec<SocketAddr>, Option<u16>)> {
     let set = context.shards.borrow();
     let shard = set.by_name(shard.as_str())?;
-    let addresses: Vec<_> = shard
-        .addresses
-        .iter()
-        .copied()
-        .take(MAX_ADDRESSES)
-        .collect();
+    let addresses: Vec<_> = shard.addresses.iter().copied().take(MAX_ADDRESSES).collect();
     (!addresses.is_empty()).then_some((addresses, shard.agent_port))
 }
 
@@ -294,10 +258,7 @@ async fn probe(
 ) -> Result<Option<AgentReply>, ProbeError> {
     let timeout = plan.timing().timeout;
     let addresses: BTreeSet<SocketAddr> = match (plan, agent_port) {
-        (Plan::Agent(_), Some(port)) => addresses
-            .iter()
-            .map(|at| SocketAddr::new(at.ip(), port))
-            .collect(),
+        (Plan::Agent(_), Some(port)) => addresses.iter().map(|at| SocketAddr::new(at.ip(), port)).collect(),
         _ => addresses.iter().copied().collect(),
     };
     let mut attempts: FuturesUnordered<_> = addresses
@@ -310,9 +271,7 @@ async fn probe(
                     Plan::Agent(_) => agent::probe(address).await.map(Some),
                 }
             };
-            tokio::time::timeout(timeout, attempt)
-                .await
-                .unwrap_or(Err(ProbeError::Timeout(timeout)))
+            tokio::time::timeout(timeout, attempt).await.unwrap_or(Err(ProbeError::Timeout(timeout)))
         })
         .collect();
     let mut failure = ProbeError::Closed;

@@ -16,12 +16,12 @@ use tokio::{
     time::timeout,
 };
 
+pub(crate) use self::relay::{End, Moved};
 use self::{
     handshake::{Answer, AnswerError},
     relay::Relay,
     session::Session,
 };
-pub(crate) use self::relay::{End, Moved};
 use crate::{
     edge::{Edge, Routed},
     front::{client::ClientStream, forwarded::Origin, refusal::Refusal},

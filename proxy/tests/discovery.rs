@@ -44,11 +44,7 @@ impl House {
         let (sender, inputs) = mpsc::channel(64);
         let reports = Arc::new(Mutex::new(Vec::new()));
         let sink = reports.clone();
-        let handle = Discovery::spawn(
-            config,
-            sender,
-            Arc::new(move |event| sink.lock().unwrap().push(event)),
-        );
+        let handle = Discovery::spawn(config, sender, Arc::new(move |event| sink.lock().unwrap().push(event)));
         Self {
             handle,
             inputs,
@@ -60,23 +56,14 @@ impl House {
     }
 
     /// Lets time pass, with a tick every 20 ms, until `done` or until patience ends.
-    async fn until(
-        &mut self,
-        what: &str,
-        mut done: impl FnMut(&ShardSet, &[ShardEvent], &[DiscoveryEvent]) -> bool,
-    ) {
+    async fn until(&mut self, what: &str, mut done: impl FnMut(&ShardSet, &[ShardEvent], &[DiscoveryEvent]) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let reports = self.reports.lock().unwrap().clone();
             if done(&self.registry.view(), &self.events, &reports) {
                 return;
             }
-            assert!(
-                Instant::now() < deadline,
-                "{what}: {:?} {:?}",
-                self.events,
-                reports.last()
-            );
+            assert!(Instant::now() < deadline, "{what}: {:?} {:?}", self.events, reports.last());
             self.step().await;
         }
     }
@@ -95,55 +82,39 @@ impl House {
         if let Ok(Some(input)) = input {
             self.events.extend(self.registry.handle(input, now));
         }
-        self.events
-            .extend(self.registry.handle(ShardInput::Tick, now));
+        self.events.extend(self.registry.handle(ShardInput::Tick, now));
     }
 
     async fn has(&mut self, names: &[&str]) {
         let what = format!("waiting for {names:?}");
-        self.until(&what, |set, _, _| {
-            set.iter()
-                .map(|shard| shard.name.as_str())
-                .eq(names.iter().copied())
-        })
-        .await;
+        self.until(&what, |set, _, _| set.iter().map(|shard| shard.name.as_str()).eq(names.iter().copied())).await;
     }
 
     fn gone(&self) -> Vec<&str> {
         self.events
             .iter()
-            .filter_map(|event| {
-                if let ShardEvent::Gone(name) = event {
-                    Some(name.as_str())
-                } else {
-                    None
-                }
-            })
+            .filter_map(|event| if let ShardEvent::Gone(name) = event { Some(name.as_str()) } else { None })
             .collect()
     }
 
     fn failures(&self, kind: &str) -> usize {
         let reports = self.reports.lock().unwrap();
-        reports.iter().filter(|report| matches!(report, DiscoveryEvent::Failed { error, .. } if error.kind() == kind)).count()
+        reports
+            .iter()
+            .filter(|report| matches!(report, DiscoveryEvent::Failed { error, .. } if error.kind() == kind))
+            .count()
     }
 
     fn answers(&self) -> usize {
         let reports = self.reports.lock().unwrap();
-        reports
-            .iter()
-            .filter(|report| matches!(report, DiscoveryEvent::Answered { .. }))
-            .count()
+        reports.iter().filter(|report| matches!(report, DiscoveryEvent::Answered { .. })).count()
     }
 
     /// Waits until discovery has answered `more` times again.
     async fn answered(&mut self, more: usize) {
         let goal = self.answers() + more;
         self.until("more answers", |_, _, reports| {
-            reports
-                .iter()
-                .filter(|report| matches!(report, DiscoveryEvent::Answered { .. }))
-                .count()
-                >= goal
+            reports.iter().filter(|report| matches!(report, DiscoveryEvent::Answered { .. })).count() >= goal
         })
         .await;
         // The list went into the channel before the report.
@@ -155,12 +126,7 @@ impl House {
 
     fn addresses(&self, name: &str) -> Vec<String> {
         let set = self.registry.view();
-        set.by_name(name)
-            .unwrap()
-            .addresses
-            .iter()
-            .map(ToString::to_string)
-            .collect()
+        set.by_name(name).unwrap().addresses.iter().map(ToString::to_string).collect()
     }
 }
 
@@ -177,19 +143,11 @@ fn source(server: &DnsServer, record: DnsRecord) -> DnsSource {
 }
 
 fn srv(server: &DnsServer) -> DnsSource {
-    source(
-        server,
-        DnsRecord::Srv {
-            service: SERVICE.into(),
-        },
-    )
+    source(server, DnsRecord::Srv { service: SERVICE.into() })
 }
 
 fn shards(dns: Vec<DnsSource>) -> Shards {
-    Shards {
-        fixed: Vec::new(),
-        dns,
-    }
+    Shards { fixed: Vec::new(), dns }
 }
 
 async fn two_shards() -> DnsServer {
@@ -201,11 +159,7 @@ async fn two_shards() -> DnsServer {
 }
 
 fn both(server: &DnsServer) {
-    server.service(
-        SERVICE,
-        1,
-        &[(0, 50, 80, "web-0.web.test"), (0, 50, 81, "web-1.web.test")],
-    );
+    server.service(SERVICE, 1, &[(0, 50, 80, "web-0.web.test"), (0, 50, 81, "web-1.web.test")]);
 }
 
 fn only_first(server: &DnsServer) {
@@ -229,10 +183,7 @@ async fn srv_targets_become_shards() {
     house.has(&["web-0", "web-1"]).await;
     assert_eq!(house.addresses("web-0"), ["127.0.0.2:80"]);
     assert_eq!(house.addresses("web-1"), ["127.0.0.3:81", "[::1]:81"]);
-    assert_eq!(
-        house.registry.view().by_name("web-1").unwrap().agent_port,
-        Some(6060)
-    );
+    assert_eq!(house.registry.view().by_name("web-1").unwrap().agent_port, Some(6060));
 }
 
 #[tokio::test]
@@ -244,20 +195,13 @@ async fn addresses_that_come_along_are_not_asked_for() {
     assert_eq!(house.addresses("web-1"), ["127.0.0.3:81", "[::1]:81"]);
     let answers = house.answers();
     let (udp, tcp) = server.questions();
-    assert!(
-        udp + tcp <= answers + 1,
-        "{udp} and {tcp} questions for {answers} rounds"
-    );
+    assert!(udp + tcp <= answers + 1, "{udp} and {tcp} questions for {answers} rounds");
 }
 
 #[tokio::test]
 async fn a_host_is_one_shard_of_the_given_name() {
     let server = two_shards().await;
-    let record = DnsRecord::Host {
-        shard: ShardName::new("one").unwrap(),
-        host: "web-1.web.test".into(),
-        port: 8080,
-    };
+    let record = DnsRecord::Host { shard: ShardName::new("one").unwrap(), host: "web-1.web.test".into(), port: 8080 };
     let mut house = House::start(&shards(vec![source(&server, record)]));
     house.has(&["one"]).await;
     assert_eq!(house.addresses("one"), ["127.0.0.3:8080", "[::1]:8080"]);
@@ -326,15 +270,10 @@ async fn a_moved_shard_keeps_its_name() {
     server.host("web-0.web.test", 1, &["127.0.0.77"]);
     house
         .until("the new address", |set, _, _| {
-            set.by_name("web-0")
-                .is_some_and(|shard| shard.addresses[0].to_string() == "127.0.0.77:80")
+            set.by_name("web-0").is_some_and(|shard| shard.addresses[0].to_string() == "127.0.0.77:80")
         })
         .await;
-    assert!(
-        house
-            .events
-            .contains(&ShardEvent::Readdressed(ShardName::new("web-0").unwrap()))
-    );
+    assert!(house.events.contains(&ShardEvent::Readdressed(ShardName::new("web-0").unwrap())));
     assert_eq!(house.gone(), [""; 0]);
 }
 
@@ -346,11 +285,7 @@ async fn servfail_changes_nothing() {
     server.mood(SERVICE, Mood::Broken);
     house
         .until("errors", |_, _, reports| {
-            reports
-                .iter()
-                .filter(|report| matches!(report, DiscoveryEvent::Failed { .. }))
-                .count()
-                >= 3
+            reports.iter().filter(|report| matches!(report, DiscoveryEvent::Failed { .. })).count() >= 3
         })
         .await;
     house.pass(2 * HOLD_DOWN).await;
@@ -380,11 +315,7 @@ async fn a_target_whose_address_fails_keeps_the_old_one() {
     house.has(&["web-0", "web-1"]).await;
     server.mood("web-1.web.test", Mood::Broken);
     house
-        .until("an error", |_, _, reports| {
-            reports
-                .iter()
-                .any(|report| matches!(report, DiscoveryEvent::Failed { .. }))
-        })
+        .until("an error", |_, _, reports| reports.iter().any(|report| matches!(report, DiscoveryEvent::Failed { .. })))
         .await;
     house.pass(2 * HOLD_DOWN).await;
     assert_eq!(house.addresses("web-1"), ["127.0.0.3:81", "[::1]:81"]);
@@ -423,29 +354,15 @@ async fn the_time_to_live_is_honoured() {
     let first = Instant::now();
     house.answered(1).await;
     // The TTL is 1 s; what passed between the answer and `first` is the allowance.
-    assert!(
-        first.elapsed() >= Duration::from_millis(700),
-        "{:?}",
-        first.elapsed()
-    );
+    assert!(first.elapsed() >= Duration::from_millis(700), "{:?}", first.elapsed());
 }
 
 #[tokio::test]
 async fn large_answers_come_by_tcp_and_are_bounded() {
     let server = DnsServer::start().await;
-    let ips: Vec<_> = (0..2_000_u32)
-        .map(|i| format!("10.1.{}.{}", i >> 8, i & 255))
-        .collect();
-    server.host(
-        "many.test",
-        1,
-        &ips.iter().map(String::as_str).collect::<Vec<_>>(),
-    );
-    let record = DnsRecord::Host {
-        shard: ShardName::new("many").unwrap(),
-        host: "many.test".into(),
-        port: 80,
-    };
+    let ips: Vec<_> = (0..2_000_u32).map(|i| format!("10.1.{}.{}", i >> 8, i & 255)).collect();
+    server.host("many.test", 1, &ips.iter().map(String::as_str).collect::<Vec<_>>());
+    let record = DnsRecord::Host { shard: ShardName::new("many").unwrap(), host: "many.test".into(), port: 80 };
     let mut house = House::start(&shards(vec![source(&server, record)]));
     house.has(&["many"]).await;
     assert!(server.questions().1 >= 1, "no question came by TCP");
@@ -461,11 +378,7 @@ async fn five_thousand_targets_do_not_fit_and_change_nothing() {
     let targets: Vec<_> = names.iter().map(|name| (0, 1, 80, name.as_str())).collect();
     server.service(SERVICE, 1, &targets);
     house
-        .until("an error", |_, _, reports| {
-            reports
-                .iter()
-                .any(|report| matches!(report, DiscoveryEvent::Failed { .. }))
-        })
+        .until("an error", |_, _, reports| reports.iter().any(|report| matches!(report, DiscoveryEvent::Failed { .. })))
         .await;
     house.pass(2 * HOLD_DOWN).await;
     assert_eq!(house.gone(), [""; 0]);
@@ -481,17 +394,16 @@ async fn more_targets_than_the_bound_are_cut() {
         server.host(name, 1, &["127.0.0.2"]);
     }
     server.service("_h._tcp.t", 1, &targets);
-    let record = DnsRecord::Srv {
-        service: "_h._tcp.t".into(),
-    };
+    let record = DnsRecord::Srv { service: "_h._tcp.t".into() };
     let mut house = House::start(&shards(vec![source(&server, record)]));
+    house.until("1024 shards", |set, _, _| set.iter().count() == 1_024).await;
     house
-        .until("1024 shards", |set, _, _| set.iter().count() == 1_024)
+        .until("an error", |_, _, reports| {
+            reports
+                .iter()
+                .any(|report| matches!(report, DiscoveryEvent::Failed { error, .. } if error.kind() == "bound"))
+        })
         .await;
-    house.until("an error", |_, _, reports| {
-        reports.iter().any(|report| matches!(report, DiscoveryEvent::Failed { error, .. } if error.kind() == "bound"))
-    })
-    .await;
 }
 
 #[tokio::test]
@@ -501,16 +413,8 @@ async fn a_reload_takes_the_shards_of_a_removed_source_back() {
     config.fixed = vec![fixed("hand")];
     let mut house = House::start(&config);
     house.has(&["hand", "web-0", "web-1"]).await;
-    let before: BTreeMap<_, _> = house
-        .handle
-        .sources()
-        .cloned()
-        .map(|name| (name, ()))
-        .collect();
-    assert_eq!(
-        before.keys().map(|name| &**name).collect::<Vec<_>>(),
-        ["dns:_http._tcp.web.test", "static"]
-    );
+    let before: BTreeMap<_, _> = house.handle.sources().cloned().map(|name| (name, ())).collect();
+    assert_eq!(before.keys().map(|name| &**name).collect::<Vec<_>>(), ["dns:_http._tcp.web.test", "static"]);
     config.dns.clear();
     house.handle.replace(&config).await;
     house.has(&["hand"]).await;

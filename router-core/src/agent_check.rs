@@ -83,10 +83,7 @@ pub enum AgentCheckError {
 /// # Errors
 /// When a word is unknown or a number out of range: a line half understood is not acted upon.
 pub fn parse(line: &[u8]) -> Result<AgentReply, AgentCheckError> {
-    let end = line
-        .iter()
-        .position(|b| matches!(b, b'\r' | b'\n'))
-        .unwrap_or(line.len());
+    let end = line.iter().position(|b| matches!(b, b'\r' | b'\n')).unwrap_or(line.len());
     if end > MAX_LINE {
         return Err(AgentCheckError::TooLong);
     }
@@ -95,10 +92,7 @@ pub fn parse(line: &[u8]) -> Result<AgentReply, AgentCheckError> {
     let (words, text) = line.split_at(sharp.unwrap_or(line.len()));
     let mut reply = AgentReply::default();
     let mut spoken = false;
-    for word in words
-        .split(|b| matches!(b, b' ' | b'\t' | b','))
-        .filter(|w| !w.is_empty())
-    {
+    for word in words.split(|b| matches!(b, b' ' | b'\t' | b',')).filter(|w| !w.is_empty()) {
         spoken = true;
         take(&mut reply, word)?;
     }
@@ -139,9 +133,7 @@ fn take(reply: &mut AgentReply, raw: &[u8]) -> Result<(), AgentCheckError> {
 
 fn percent(digits: &[u8], word: &[u8]) -> Result<AgentWeight, AgentCheckError> {
     // HAProxy caps instead of refusing: 256 times the smallest weight is the largest one.
-    Ok(AgentWeight::Percent(small(
-        number(digits, u32::MAX, word)?.min(25_600),
-    )))
+    Ok(AgentWeight::Percent(small(number(digits, u32::MAX, word)?.min(25_600))))
 }
 
 /// `1*DIGIT`, at most `max`.
@@ -151,9 +143,7 @@ fn number(digits: &[u8], max: u32, word: &[u8]) -> Result<u32, AgentCheckError> 
     }
     digits
         .iter()
-        .try_fold(0u32, |n, d| {
-            n.checked_mul(10)?.checked_add(u32::from(d - b'0'))
-        })
+        .try_fold(0u32, |n, d| n.checked_mul(10)?.checked_add(u32::from(d - b'0')))
         .filter(|&n| n <= max)
         .ok_or_else(|| AgentCheckError::OutOfRange(named(word)))
 }

@@ -17,11 +17,7 @@ impl RiseFall {
     #[must_use]
     pub fn new(rise: u32, fall: u32) -> Self {
         let rise = rise.max(1);
-        Self {
-            rise,
-            fall: fall.max(1),
-            level: rise,
-        }
+        Self { rise, fall: fall.max(1), level: rise }
     }
 
     /// Takes one result; `Some` when the verdict changed, with the new one.
@@ -54,10 +50,7 @@ mod tests {
 
     fn run(check: &mut RiseFall, results: &str) -> String {
         let mark = |up| if up { 'U' } else { 'D' };
-        results
-            .chars()
-            .map(|c| check.record(c == '+').map_or('.', mark))
-            .collect()
+        results.chars().map(|c| check.record(c == '+').map_or('.', mark)).collect()
     }
 
     #[test]

@@ -10,9 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{shard::ShardName, time::Timestamp};
 
 /// Which process decided: a random number that each start of a replica draws anew.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct DeciderId(pub u64);
 
@@ -42,14 +40,7 @@ impl Pin {
     /// clocks decide no more than which of two simultaneous writers wins.
     #[must_use]
     pub fn rank(&self, other: &Self) -> Ordering {
-        let of = |pin: &Self| {
-            (
-                pin.epoch,
-                pin.ended,
-                Reverse(pin.created),
-                Reverse(pin.decider),
-            )
-        };
+        let of = |pin: &Self| (pin.epoch, pin.ended, Reverse(pin.created), Reverse(pin.decider));
         of(self)
             .cmp(&of(other))
             .then_with(|| other.shard.cmp(&self.shard))
@@ -59,10 +50,6 @@ impl Pin {
     /// The one of two records about one room that holds.
     #[must_use]
     pub fn merge(self, other: Self) -> Self {
-        if self.rank(&other).is_lt() {
-            other
-        } else {
-            self
-        }
+        if self.rank(&other).is_lt() { other } else { self }
     }
 }

@@ -27,10 +27,7 @@ const BOUND: (u128, u128) = (5, 4);
 pub(crate) fn seed(name: &ShardName) -> u64 {
     let hash = blake3::hash(name.as_str().as_bytes());
     let bytes = hash.as_bytes();
-    bytes
-        .iter()
-        .take(8)
-        .fold(0, |n, &byte| (n << 8) | u64::from(byte))
+    bytes.iter().take(8).fold(0, |n, &byte| (n << 8) | u64::from(byte))
 }
 
 /// The shards that take new rooms, the best for this room first.
@@ -42,12 +39,7 @@ pub fn order(key: RoomKey, shards: &ShardSet) -> impl Iterator<Item = ShardId> {
 /// in proportion to its weight; `None` when no shard outside `avoid` takes rooms.
 ///
 /// Loads may change while this runs; then the bound holds for what was read.
-pub fn place(
-    key: RoomKey,
-    shards: &ShardSet,
-    load: impl Fn(ShardId) -> u32,
-    avoid: &[ShardId],
-) -> Option<ShardId> {
+pub fn place(key: RoomKey, shards: &ShardSet, load: impl Fn(ShardId) -> u32, avoid: &[ShardId]) -> Option<ShardId> {
     let ranked = ranked(key, shards, avoid);
     let rooms: u128 = ranked.iter().map(|s| u128::from(load(s.id))).sum();
     let weights: u128 = ranked.iter().map(|s| u128::from(s.weight)).sum();
@@ -57,11 +49,7 @@ pub fn place(
         u128::from(load(shard.id)) < share.div_ceil(BOUND.1 * weights)
     };
     // The bounds add up to more than the rooms, so some shard fits, unless loads grew in between.
-    ranked
-        .iter()
-        .find(fits)
-        .or(ranked.first())
-        .map(|shard| shard.id)
+    ranked.iter().find(fits).or(ranked.first()).map(|shard| shard.id)
 }
 
 /// One shard by chance, in proportion to the weights. Equal nonces choose equally.
@@ -79,12 +67,8 @@ pub(crate) fn by_chance(nonce: u64, shards: &ShardSet) -> Option<ShardId> {
 }
 
 fn ranked<'a>(key: RoomKey, shards: &'a ShardSet, avoid: &[ShardId]) -> Vec<&'a Shard> {
-    let open = shards
-        .iter()
-        .filter(|s| s.takes_rooms() && !avoid.contains(&s.id));
-    let mut scored: Vec<_> = open
-        .map(|s| (score::score(key, s.seed, s.weight), s))
-        .collect();
+    let open = shards.iter().filter(|s| s.takes_rooms() && !avoid.contains(&s.id));
+    let mut scored: Vec<_> = open.map(|s| (score::score(key, s.seed, s.weight), s)).collect();
     // Stable, and shards come in the order of their names: a tie falls the same way everywhere.
     scored.sort_by(|a, b| a.0.total_cmp(&b.0));
     scored.into_iter().map(|(_, shard)| shard).collect()

@@ -126,11 +126,7 @@ pub struct RegistrySettings {
 /// HAProxy's defaults: `rise 2 fall 3` for health checks, and an agent is believed at once.
 impl Default for RegistrySettings {
     fn default() -> Self {
-        Self {
-            tcp: (2, 3),
-            http: (2, 3),
-            agent: (1, 1),
-        }
+        Self { tcp: (2, 3), http: (2, 3), agent: (1, 1) }
     }
 }
 
@@ -171,18 +167,10 @@ impl Registry {
     pub fn handle(&mut self, input: ShardInput, now: Timestamp) -> Vec<ShardEvent> {
         let mut events = Vec::new();
         match input {
-            ShardInput::Discovered {
-                source,
-                shards,
-                hold_down,
-            } => {
+            ShardInput::Discovered { source, shards, hold_down } => {
                 self.discovered(&source, shards, hold_down, now, &mut events);
             }
-            ShardInput::Probed {
-                shard,
-                probe,
-                result,
-            } => {
+            ShardInput::Probed { shard, probe, result } => {
                 if let Some(entry) = self.entries.get_mut(&shard) {
                     entry.probed(probe, result);
                 }
@@ -202,11 +190,7 @@ impl Registry {
 
     /// Keeps a place for a shard that restored pins name: until then its rooms wait for it. `None` when there are
     /// too many names. The caller publishes afterwards.
-    pub(crate) fn keep_place(
-        &mut self,
-        name: &ShardName,
-        until: Timestamp,
-    ) -> Option<crate::shard::ShardId> {
+    pub(crate) fn keep_place(&mut self, name: &ShardName, until: Timestamp) -> Option<crate::shard::ShardId> {
         let id = self.names.intern(name)?;
         if !self.entries.contains_key(name) {
             let entry = Entry::awaited(id, name.clone(), until, self.settings);
@@ -242,10 +226,7 @@ impl Registry {
                 }
             };
             if !before.contains(&name) && !refused.contains(&name) {
-                events.push(ShardEvent::Refused {
-                    shard: name.clone(),
-                    why,
-                });
+                events.push(ShardEvent::Refused { shard: name.clone(), why });
             }
             refused.insert(name);
         }
@@ -262,9 +243,10 @@ impl Registry {
         if let Some(entry) = self.entries.get_mut(&spec.name) {
             return entry.listed(source, spec);
         }
-        let id = self.names.intern(&spec.name).ok_or_else(|| {
-            format!("there have been {MAX_SHARD_NAMES} shards with other names already")
-        })?;
+        let id = self
+            .names
+            .intern(&spec.name)
+            .ok_or_else(|| format!("there have been {MAX_SHARD_NAMES} shards with other names already"))?;
         let name = spec.name.clone();
         let mut entry = Entry::awaited(id, name.clone(), Timestamp(0), self.settings);
         entry.listed(source, spec)?;
@@ -272,12 +254,7 @@ impl Registry {
         Ok(())
     }
 
-    fn ordered(
-        &mut self,
-        shard: ShardName,
-        state: Option<ShardState>,
-        events: &mut Vec<ShardEvent>,
-    ) {
+    fn ordered(&mut self, shard: ShardName, state: Option<ShardState>, events: &mut Vec<ShardEvent>) {
         match state {
             None => _ = self.orders.remove(&shard),
             Some(state) if self.names.knows(&shard) => _ = self.orders.insert(shard, state),
@@ -296,19 +273,13 @@ impl Registry {
     fn publish(&mut self, events: &mut Vec<ShardEvent>) {
         let orders = &self.orders;
         let entries = self.entries.values();
-        let shards: Vec<_> = entries
-            .map(|entry| entry.view(orders.get(entry.name()).copied()))
-            .collect();
+        let shards: Vec<_> = entries.map(|entry| entry.view(orders.get(entry.name()).copied())).collect();
         let same_names = self.view.name_count() == self.names.all().len();
         if same_names && shards.iter().eq(self.view.iter()) {
             return;
         }
         let new = ShardSet::new(shards, self.names.all().to_vec());
-        for old in self
-            .view
-            .iter()
-            .filter(|s| new.by_name(s.name.as_str()).is_none())
-        {
+        for old in self.view.iter().filter(|s| new.by_name(s.name.as_str()).is_none()) {
             events.push(ShardEvent::Gone(old.name.clone()));
         }
         for shard in &new {

@@ -43,9 +43,7 @@ impl FromStr for RoomKey {
         if text.len() != 32 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(RoomKeyError);
         }
-        u128::from_str_radix(text, 16)
-            .map(Self)
-            .map_err(|_| RoomKeyError)
+        u128::from_str_radix(text, 16).map(Self).map_err(|_| RoomKeyError)
     }
 }
 
@@ -126,10 +124,7 @@ impl KeyHasher {
     #[must_use]
     pub fn new(secret: &[u8]) -> Self {
         let fingerprint = blake3::derive_key(FINGERPRINT_CONTEXT, secret);
-        Self {
-            key: blake3::derive_key(KEY_CONTEXT, secret),
-            fingerprint: low_u64(u128_prefix(&fingerprint)),
-        }
+        Self { key: blake3::derive_key(KEY_CONTEXT, secret), fingerprint: low_u64(u128_prefix(&fingerprint)) }
     }
 
     /// The key of a room: BLAKE3's keyed hash of tenant, NUL, room; its first 128 bits.
@@ -172,15 +167,10 @@ impl fmt::Debug for KeyHasher {
 
 /// The first 128 bits of a hash, big-endian, so that the printed key is a prefix of the printed hash.
 fn u128_prefix(hash: &[u8; blake3::OUT_LEN]) -> u128 {
-    hash.iter()
-        .take(16)
-        .fold(0, |n, &byte| (n << 8) | u128::from(byte))
+    hash.iter().take(16).fold(0, |n, &byte| (n << 8) | u128::from(byte))
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the low half is what is asked for"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "the low half is what is asked for")]
 pub(crate) fn low_u64(n: u128) -> u64 {
     n as u64
 }

@@ -140,10 +140,7 @@ impl Router {
     /// that looking at a page neither pins a room nor keeps it.
     #[must_use]
     pub fn preview(&self, key: RoomKey, now: Timestamp) -> Option<ShardId> {
-        let pinned = self
-            .table
-            .get(key)
-            .filter(|slot| !slot.is_over(now, self.ttl()));
+        let pinned = self.table.get(key).filter(|slot| !slot.is_over(now, self.ttl()));
         // The guard is gone after this line.
         let shard = pinned.map(|slot| slot.shard());
         let set = self.set.load();
@@ -207,9 +204,7 @@ fn millis(duration: Duration) -> u64 {
 fn standing(shard: Option<&Shard>, now: Timestamp) -> Standing {
     match shard {
         Some(shard) if shard.addresses.is_empty() && now < shard.awaited_until => Standing::Awaited,
-        Some(shard) if !shard.addresses.is_empty() && shard.state != ShardState::Down => {
-            Standing::Usable
-        }
+        Some(shard) if !shard.addresses.is_empty() && shard.state != ShardState::Down => Standing::Usable,
         _ => Standing::Lost,
     }
 }

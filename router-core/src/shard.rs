@@ -73,9 +73,7 @@ impl From<ShardName> for String {
 pub struct ShardId(pub u16);
 
 /// What a shard may be used for. Ordered by strictness, so the strictest of several is their maximum.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ShardState {
     /// New rooms are welcome.

@@ -81,11 +81,7 @@ impl ShardSet {
         for (position, shard) in (0u16..).zip(&shards) {
             positions[usize::from(shard.id.0)] = Some(position);
         }
-        Self {
-            shards,
-            positions,
-            names,
-        }
+        Self { shards, positions, names }
     }
 
     /// All shards, in the order of their names.

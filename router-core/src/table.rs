@@ -103,9 +103,7 @@ impl Table {
 
     /// Rooms on a shard.
     pub(crate) fn rooms_on(&self, shard: ShardId) -> u32 {
-        self.rooms
-            .get(usize::from(shard.0))
-            .map_or(0, |n| n.load(Relaxed))
+        self.rooms.get(usize::from(shard.0)).map_or(0, |n| n.load(Relaxed))
     }
 
     /// A room came to a shard. Called with the room's place locked, as is [`Table::left`].
@@ -124,10 +122,7 @@ impl Table {
 
     /// Removes what is over. Locks one part at a time.
     pub(crate) fn sweep(&self, now: Timestamp, ttl: u64) -> Swept {
-        let mut swept = Swept {
-            removed: 0,
-            next: Timestamp(now.0.saturating_add(ttl)),
-        };
+        let mut swept = Swept { removed: 0, next: Timestamp(now.0.saturating_add(ttl)) };
         self.pins.retain(|_, slot| {
             if slot.tunnels > 0 {
                 return true;

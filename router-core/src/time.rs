@@ -7,9 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Milliseconds since the Unix epoch, as the edge saw them.
 ///
 /// Within one process the edge hands in values that never go back.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(pub u64);
 

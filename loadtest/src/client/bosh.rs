@@ -17,11 +17,8 @@ impl BoshSession {
     /// # Errors
     /// See [`ClientError`].
     pub async fn open(browser: Browser, rid: u64) -> Result<(Self, String), ClientError> {
-        let (shard, answer) = browser
-            .bosh(format!(
-                "<body xmlns='http://jabber.org/protocol/httpbind' rid='{rid}' wait='60'/>"
-            ))
-            .await?;
+        let (shard, answer) =
+            browser.bosh(format!("<body xmlns='http://jabber.org/protocol/httpbind' rid='{rid}' wait='60'/>")).await?;
         let sid = live(&answer)?.to_owned();
         Ok((Self { browser, sid, rid }, shard))
     }
@@ -53,9 +50,7 @@ impl BoshSession {
     fn body(&mut self, attributes: &str) -> String {
         self.rid += 1;
         let (rid, sid) = (self.rid, &self.sid);
-        format!(
-            "<body xmlns='http://jabber.org/protocol/httpbind' rid='{rid}' sid='{sid}' {attributes}/>"
-        )
+        format!("<body xmlns='http://jabber.org/protocol/httpbind' rid='{rid}' sid='{sid}' {attributes}/>")
     }
 }
 
@@ -63,9 +58,7 @@ impl BoshSession {
 fn live(answer: &str) -> Result<&str, ClientError> {
     let ended = |why: &str| ClientError::Session(why.to_owned());
     if attribute(answer, "type") == Some("terminate") {
-        return Err(ended(
-            attribute(answer, "condition").unwrap_or("no condition given"),
-        ));
+        return Err(ended(attribute(answer, "condition").unwrap_or("no condition given")));
     }
     attribute(answer, "sid").ok_or_else(|| ended("no session id given"))
 }

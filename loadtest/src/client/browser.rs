@@ -24,20 +24,9 @@ impl Browser {
     /// When the HTTP client cannot be made.
     pub fn new(address: SocketAddr, room: &str) -> Result<Self, ClientError> {
         // Neither a proxy from the environment nor a redirect may lead anywhere but to the given address.
-        let http = Client::builder()
-            .no_proxy()
-            .redirect(Policy::none())
-            .timeout(TIMEOUT)
-            .build();
-        let http = http.map_err(|source| ClientError::Http {
-            what: "client",
-            source,
-        })?;
-        Ok(Self {
-            http,
-            base: format!("http://{address}"),
-            room: room.to_owned(),
-        })
+        let http = Client::builder().no_proxy().redirect(Policy::none()).timeout(TIMEOUT).build();
+        let http = http.map_err(|source| ClientError::Http { what: "client", source })?;
+        Ok(Self { http, base: format!("http://{address}"), room: room.to_owned() })
     }
 
     /// Loads the room's page; the shard that served it.
@@ -54,9 +43,7 @@ impl Browser {
     /// # Errors
     /// See [`ClientError`].
     pub async fn config(&self) -> Result<String, ClientError> {
-        Ok(fetch("config.js", self.request(Method::GET, "config.js"))
-            .await?
-            .0)
+        Ok(fetch("config.js", self.request(Method::GET, "config.js")).await?.0)
     }
 
     /// Asks for the conference, as clients do before they connect.
@@ -65,9 +52,7 @@ impl Browser {
     /// See [`ClientError`].
     pub async fn conference(&self) -> Result<String, ClientError> {
         let body = serde_json::json!({ "room": format!("{}@conference.stub", self.room) });
-        let request = self
-            .request(Method::POST, "conference-request/v1")
-            .json(&body);
+        let request = self.request(Method::POST, "conference-request/v1").json(&body);
         Ok(fetch("conference-request", request).await?.0)
     }
 
@@ -76,32 +61,22 @@ impl Browser {
     /// # Errors
     /// See [`ClientError`].
     pub async fn keep_alive(&self) -> Result<String, ClientError> {
-        Ok(fetch("_unlock", self.request(Method::GET, "_unlock"))
-            .await?
-            .0)
+        Ok(fetch("_unlock", self.request(Method::GET, "_unlock")).await?.0)
     }
 
     /// Posts to BOSH; the shard and its answer.
     pub(super) async fn bosh(&self, body: String) -> Result<(String, String), ClientError> {
-        let request = self
-            .request(Method::POST, "http-bind")
-            .header("content-type", "text/xml; charset=utf-8");
+        let request = self.request(Method::POST, "http-bind").header("content-type", "text/xml; charset=utf-8");
         fetch("http-bind", request.body(body)).await
     }
 
     fn request(&self, method: Method, endpoint: &str) -> RequestBuilder {
-        self.http.request(
-            method,
-            format!("{}/{endpoint}?room={}", self.base, self.room),
-        )
+        self.http.request(method, format!("{}/{endpoint}?room={}", self.base, self.room))
     }
 }
 
 /// Sends, reads all, and says which shard answered and what.
-async fn fetch(
-    what: &'static str,
-    request: RequestBuilder,
-) -> Result<(String, String), ClientError> {
+async fn fetch(what: &'static str, request: RequestBuilder) -> Result<(String, String), ClientError> {
     let failed = |source| ClientError::Http { what, source };
     let mut response = request.send().await.map_err(failed)?;
     let status = response.status();

@@ -6,9 +6,7 @@ use super::*;
 use crate::stub::StubShard;
 
 async fn stub(name: &str) -> StubShard {
-    StubShard::start(name, SocketAddr::from(([127, 0, 0, 1], 0)))
-        .await
-        .unwrap()
+    StubShard::start(name, SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap()
 }
 
 #[tokio::test]
@@ -41,43 +39,22 @@ async fn failures_are_told_apart() {
 
     stub.set_jitsi_header(false);
     let unnamed = browser.page().await.unwrap_err();
-    assert!(
-        matches!(unnamed, ClientError::Misnamed { claimed: None, .. }),
-        "{unnamed}"
-    );
+    assert!(matches!(unnamed, ClientError::Misnamed { claimed: None, .. }), "{unnamed}");
     stub.set_jitsi_header(true);
 
     stub.set_failure(Some(StatusCode::SERVICE_UNAVAILABLE));
     let refused = browser.keep_alive().await.unwrap_err();
-    assert!(
-        matches!(
-            refused,
-            ClientError::Status {
-                status: StatusCode::SERVICE_UNAVAILABLE,
-                ..
-            }
-        ),
-        "{refused}"
-    );
+    assert!(matches!(refused, ClientError::Status { status: StatusCode::SERVICE_UNAVAILABLE, .. }), "{refused}");
     let refused = Tunnel::open(stub.addr, "x").await.unwrap_err();
-    assert_eq!(
-        refused.to_string(),
-        "handshake: HTTP error: 503 Service Unavailable"
-    );
+    assert_eq!(refused.to_string(), "handshake: HTTP error: 503 Service Unavailable");
     stub.set_failure(None);
 
     let (mut tunnel, _) = Tunnel::open(stub.addr, "x").await.unwrap();
     let (mut session, _) = BoshSession::open(browser.clone(), 1).await.unwrap();
     let addr = stub.addr;
     stub.stop().await;
-    assert!(matches!(
-        tunnel.echo("x").await,
-        Err(ClientError::Tunnel { what: "echo", .. })
-    ));
-    assert!(matches!(
-        browser.page().await,
-        Err(ClientError::Http { what: "page", .. })
-    ));
+    assert!(matches!(tunnel.echo("x").await, Err(ClientError::Tunnel { what: "echo", .. })));
+    assert!(matches!(browser.page().await, Err(ClientError::Http { what: "page", .. })));
 
     // Another shard in its place does not know the session.
     let _other = StubShard::start("b", addr).await.unwrap();

@@ -28,17 +28,13 @@ impl Tunnel {
     pub async fn open(address: SocketAddr, room: &str) -> Result<(Self, String), ClientError> {
         let url = format!("ws://{address}/xmpp-websocket?room={room}");
         let mut request = url.into_client_request().map_err(failed("handshake"))?;
-        request
-            .headers_mut()
-            .insert("sec-websocket-protocol", HeaderValue::from_static("xmpp"));
+        request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("xmpp"));
 
         let (socket, response) = within("handshake", async {
             let stream = TcpStream::connect(address).await?;
             // Without this, the kernel may hold small messages back, and we would measure that.
             stream.set_nodelay(true)?;
-            client_async_with_config(request, stream, Some(websocket_limits()))
-                .await
-                .map_err(failed("handshake"))
+            client_async_with_config(request, stream, Some(websocket_limits())).await.map_err(failed("handshake"))
         })
         .await?;
         let shard = shard_of("handshake", response.headers())?;
@@ -49,11 +45,7 @@ impl Tunnel {
             Ok((tunnel, shard))
         } else {
             let claimed = name.into_text().ok().map(|name| name.as_str().to_owned());
-            Err(ClientError::Misnamed {
-                what: "who",
-                shard,
-                claimed,
-            })
+            Err(ClientError::Misnamed { what: "who", shard, claimed })
         }
     }
 
@@ -63,11 +55,7 @@ impl Tunnel {
     /// See [`ClientError`].
     pub async fn echo(&mut self, text: &str) -> Result<(), ClientError> {
         let sent = Message::text(text);
-        if self.round_trip("echo", sent.clone()).await? == sent {
-            Ok(())
-        } else {
-            Err(ClientError::Echo)
-        }
+        if self.round_trip("echo", sent.clone()).await? == sent { Ok(()) } else { Err(ClientError::Echo) }
     }
 
     /// Says goodbye and waits until the other side has hung up.
@@ -81,10 +69,9 @@ impl Tunnel {
                 match message {
                     Ok(_) => {}
                     // Both Close frames are through; the bare end of the connection is as good as a clean one.
-                    Err(
-                        Error::ConnectionClosed
-                        | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake),
-                    ) => break,
+                    Err(Error::ConnectionClosed | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => {
+                        break;
+                    }
                     Err(error) => return Err(failed("close")(error)),
                 }
             }
@@ -93,11 +80,7 @@ impl Tunnel {
         .await
     }
 
-    async fn round_trip(
-        &mut self,
-        what: &'static str,
-        message: Message,
-    ) -> Result<Message, ClientError> {
+    async fn round_trip(&mut self, what: &'static str, message: Message) -> Result<Message, ClientError> {
         within(what, async {
             self.socket.send(message).await.map_err(failed(what))?;
             loop {
@@ -113,17 +96,9 @@ impl Tunnel {
 }
 
 fn failed(what: &'static str) -> impl Fn(Error) -> ClientError {
-    move |source| ClientError::Tunnel {
-        what,
-        source: Box::new(source),
-    }
+    move |source| ClientError::Tunnel { what, source: Box::new(source) }
 }
 
-async fn within<T>(
-    what: &'static str,
-    step: impl Future<Output = Result<T, ClientError>>,
-) -> Result<T, ClientError> {
-    timeout(TIMEOUT, step)
-        .await
-        .unwrap_or(Err(ClientError::Timeout(what)))
+async fn within<T>(what: &'static str, step: impl Future<Output = Result<T, ClientError>>) -> Result<T, ClientError> {
+    timeout(TIMEOUT, step).await.unwrap_or(Err(ClientError::Timeout(what)))
 }

@@ -30,8 +30,7 @@ fn bind(port: u16) -> io::Result<TcpListener> {
 
 /// `curl localhost:8080` tries `::1` first: somebody else's server there would answer in our place.
 fn taken_on_v6(port: u16) -> bool {
-    TcpListener::bind((Ipv6Addr::LOCALHOST, port))
-        .is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
+    TcpListener::bind((Ipv6Addr::LOCALHOST, port)).is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
 }
 
 #[cfg(test)]
@@ -43,11 +42,7 @@ mod tests {
         let taken = bind(0).unwrap();
         let port = taken.local_addr().unwrap().port();
         let picked = pick(&[port, 0, port]).unwrap();
-        assert!(
-            picked
-                .iter()
-                .all(|address| address.port() != port && address.ip().is_loopback())
-        );
+        assert!(picked.iter().all(|address| address.port() != port && address.ip().is_loopback()));
         assert_ne!(picked[0], picked[1]);
         assert_ne!(picked[0], picked[2]);
     }

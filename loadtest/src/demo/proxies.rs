@@ -92,12 +92,8 @@ pub(super) struct Proxy {
 /// `roompin-proxy` beside the running binary, else the one on the PATH.
 pub(super) fn default_binary() -> PathBuf {
     let name = format!("roompin-proxy{}", env::consts::EXE_SUFFIX);
-    let beside = env::current_exe()
-        .ok()
-        .and_then(|own| Some(own.parent()?.join(&name)));
-    beside
-        .filter(|path| path.is_file())
-        .unwrap_or_else(|| name.into())
+    let beside = env::current_exe().ok().and_then(|own| Some(own.parent()?.join(&name)));
+    beside.filter(|path| path.is_file()).unwrap_or_else(|| name.into())
 }
 
 /// Starts one replica per port and waits until all are ready. When a port is taken, all start again on others.
@@ -113,9 +109,7 @@ pub(super) async fn start_all(
     let mut attempt = 1;
     loop {
         match start_once(binary, folder, ports, shards).await {
-            Err(StartError::Ended { log, .. })
-                if attempt < PORT_ATTEMPTS && log.contains("in use") =>
-            {
+            Err(StartError::Ended { log, .. }) if attempt < PORT_ATTEMPTS && log.contains("in use") => {
                 attempt += 1;
             }
             done => return done,
@@ -129,25 +123,17 @@ async fn start_once(
     ports: &[u16],
     shards: &[StubShard],
 ) -> Result<Vec<Proxy>, StartError> {
-    let wanted: Vec<u16> = ports
-        .iter()
-        .copied()
-        .chain(ports.iter().map(|_| 0))
-        .collect();
+    let wanted: Vec<u16> = ports.iter().copied().chain(ports.iter().map(|_| 0)).collect();
     let addresses = ports::pick(&wanted).map_err(failed("free ports"))?;
     let (serving, admin) = addresses.split_at(ports.len());
     let mut proxies = Vec::new();
     for (number, (&address, &admin)) in serving.iter().zip(admin).enumerate() {
         let name = format!("replica-{}", number + 1);
         let config = folder.join(format!("{name}.yaml"));
-        fs::write(&config, configuration(address, admin, shards))
-            .map_err(failed("configuration"))?;
+        fs::write(&config, configuration(address, admin, shards)).map_err(failed("configuration"))?;
         proxies.push(Proxy::spawn(binary, name, address, admin, config)?);
     }
-    let http = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(Duration::from_secs(1))
-        .build();
+    let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(1)).build();
     let http = http.map_err(|error| failed("HTTP client")(io::Error::other(error)))?;
     let deadline = Instant::now() + READY_TIMEOUT;
     for proxy in &mut proxies {
@@ -161,11 +147,7 @@ fn configuration(address: SocketAddr, admin: SocketAddr, shards: &[StubShard]) -
     let mut text = format!("listen: [\"{address}\"]\nshards:\n  static:\n");
     for shard in shards {
         // Writing into a String cannot fail.
-        let _ = writeln!(
-            text,
-            "    - {{ name: {}, address: \"{}\" }}",
-            shard.name, shard.addr
-        );
+        let _ = writeln!(text, "    - {{ name: {}, address: \"{}\" }}", shard.name, shard.addr);
     }
     text + &format!("admin: {{ address: \"{admin}\" }}\nlog: {{ level: warn, access: off }}\n")
 }
@@ -176,11 +158,7 @@ pub(super) async fn first_to_end(proxies: &mut [Proxy]) -> String {
         for proxy in &mut *proxies {
             if let Ok(Some(status)) = proxy.child.try_wait() {
                 sleep(LAST_WORDS).await;
-                return format!(
-                    "{} ended ({status}). Its last words:\n{}",
-                    proxy.name,
-                    proxy.log_tail()
-                );
+                return format!("{} ended ({status}). Its last words:\n{}", proxy.name, proxy.log_tail());
             }
         }
         sleep(READY_POLL).await;
@@ -197,18 +175,11 @@ impl Proxy {
     ) -> Result<Self, StartError> {
         let mut command = Command::new(binary);
         command.arg("run").arg("--config").arg(&config);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         // Out of the terminal's group: Ctrl-C is ours, and participants leave before the proxies end.
         #[cfg(unix)]
         command.process_group(0);
-        let mut child = command.spawn().map_err(|source| StartError::Spawn {
-            binary: binary.to_owned(),
-            source,
-        })?;
+        let mut child = command.spawn().map_err(|source| StartError::Spawn { binary: binary.to_owned(), source })?;
         let log = Arc::default();
         if let Some(out) = child.stdout.take() {
             tokio::spawn(keep_tail(out, Arc::clone(&log)));
@@ -216,14 +187,7 @@ impl Proxy {
         if let Some(out) = child.stderr.take() {
             tokio::spawn(keep_tail(out, Arc::clone(&log)));
         }
-        Ok(Self {
-            name,
-            address,
-            admin,
-            config,
-            child,
-            log,
-        })
+        Ok(Self { name, address, admin, config, child, log })
     }
 
     async fn ready(&mut self, http: &reqwest::Client, deadline: Instant) -> Result<(), StartError> {
@@ -231,25 +195,13 @@ impl Proxy {
         loop {
             if let Some(status) = self.child.try_wait().map_err(failed("proxy process"))? {
                 sleep(LAST_WORDS).await;
-                return Err(StartError::Ended {
-                    name: self.name.clone(),
-                    status,
-                    log: self.log_tail(),
-                });
+                return Err(StartError::Ended { name: self.name.clone(), status, log: self.log_tail() });
             }
-            if http
-                .get(&url)
-                .send()
-                .await
-                .is_ok_and(|response| response.status().is_success())
-            {
+            if http.get(&url).send().await.is_ok_and(|response| response.status().is_success()) {
                 return Ok(());
             }
             if Instant::now() >= deadline {
-                return Err(StartError::NotReady {
-                    name: self.name.clone(),
-                    log: self.log_tail(),
-                });
+                return Err(StartError::NotReady { name: self.name.clone(), log: self.log_tail() });
             }
             sleep(READY_POLL).await;
         }
@@ -259,11 +211,7 @@ impl Proxy {
     fn log_tail(&self) -> String {
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes: Vec<u8> = log.iter().copied().collect();
-        if bytes.is_empty() {
-            "(none)".to_owned()
-        } else {
-            String::from_utf8_lossy(&bytes).trim_end().to_owned()
-        }
+        if bytes.is_empty() { "(none)".to_owned() } else { String::from_utf8_lossy(&bytes).trim_end().to_owned() }
     }
 
     /// Ends the process and waits for its end.

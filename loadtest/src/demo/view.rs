@@ -22,48 +22,23 @@ impl View {
         let mut text = String::new();
         for proxy in proxies {
             let (port, admin) = (proxy.address.port(), proxy.admin);
-            let _ = writeln!(
-                text,
-                "  {}  http://localhost:{port}  admin http://{admin}/v1/rooms",
-                proxy.name
-            );
+            let _ = writeln!(text, "  {}  http://localhost:{port}  admin http://{admin}/v1/rooms", proxy.name);
         }
-        let places = shards
-            .iter()
-            .map(|shard| format!("{} http://{}", shard.name, shard.addr));
+        let places = shards.iter().map(|shard| format!("{} http://{}", shard.name, shard.addr));
         let _ = writeln!(text, "  {}", places.collect::<Vec<_>>().join("  "));
         if let Some(proxy) = proxies.first() {
             let port = proxy.address.port();
             let _ = writeln!(text, "  configured by {}", proxy.config.display());
-            let _ = writeln!(
-                text,
-                "\nTry it: one room however it is written, so one X-Jitsi-Shard:"
-            );
-            let _ = writeln!(
-                text,
-                "  curl -si 'localhost:{port}/http-bind?room=Caf%C3%A9'"
-            );
-            let _ = writeln!(
-                text,
-                "  curl -si 'localhost:{port}/http-bind?room=caf%25c3%25a9'"
-            );
+            let _ = writeln!(text, "\nTry it: one room however it is written, so one X-Jitsi-Shard:");
+            let _ = writeln!(text, "  curl -si 'localhost:{port}/http-bind?room=Caf%C3%A9'");
+            let _ = writeln!(text, "  curl -si 'localhost:{port}/http-bind?room=caf%25c3%25a9'");
         }
-        Self {
-            seed,
-            shards: shards.iter().map(|shard| shard.name.clone()).collect(),
-            addresses: text,
-        }
+        Self { seed, shards: shards.iter().map(|shard| shard.name.clone()).collect(), addresses: text }
     }
 
     /// The page while it runs.
     pub(super) fn page(&self, observer: &Observer, elapsed: Duration, screen: &Screen) -> String {
-        let mut text = self.result(
-            observer,
-            elapsed,
-            "  (Ctrl-C ends it)",
-            screen.is_live(),
-            screen.width(),
-        );
+        let mut text = self.result(observer, elapsed, "  (Ctrl-C ends it)", screen.is_live(), screen.width());
         let _ = write!(text, "\n{}", self.addresses);
         text
     }
@@ -73,14 +48,7 @@ impl View {
         self.result(observer, elapsed, "", false, None)
     }
 
-    fn result(
-        &self,
-        observer: &Observer,
-        elapsed: Duration,
-        hint: &str,
-        styled: bool,
-        width: Option<u16>,
-    ) -> String {
+    fn result(&self, observer: &Observer, elapsed: Duration, hint: &str, styled: bool, width: Option<u16>) -> String {
         let rooms = observer.rooms();
         let verdict = observer.verdict();
         let now: usize = rooms.iter().flat_map(|room| room.sitting.values()).sum();

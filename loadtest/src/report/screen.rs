@@ -6,10 +6,7 @@ use crossterm::{
     cursor::{Hide, MoveTo, Show},
     queue,
     style::Print,
-    terminal::{
-        Clear, ClearType, DisableLineWrap, EnableLineWrap, EnterAlternateScreen,
-        LeaveAlternateScreen, size,
-    },
+    terminal::{Clear, ClearType, DisableLineWrap, EnableLineWrap, EnterAlternateScreen, LeaveAlternateScreen, size},
 };
 
 /// Where the table goes.
@@ -54,11 +51,7 @@ impl Screen {
     /// Columns of the terminal; `None` where there is none.
     #[must_use]
     pub fn width(&self) -> Option<u16> {
-        if self.live {
-            size().ok().map(|(width, _)| width)
-        } else {
-            None
-        }
+        if self.live { size().ok().map(|(width, _)| width) } else { None }
     }
 
     /// Shows a page: in place of the last one on a terminal (what does not fit is left out), else below it.
@@ -73,12 +66,7 @@ impl Screen {
         self.with(|out| {
             // Cleared before it is written: after the last column, clearing would take that column with it.
             for (line, row) in page.lines().zip(0..height) {
-                queue!(
-                    out,
-                    MoveTo(0, row),
-                    Clear(ClearType::CurrentLine),
-                    Print(line)
-                )?;
+                queue!(out, MoveTo(0, row), Clear(ClearType::CurrentLine), Print(line))?;
             }
             let rows = u16::try_from(page.lines().count()).unwrap_or(u16::MAX);
             if rows < height {

@@ -1,8 +1,6 @@
 //! The table of who sits where.
 
-use comfy_table::{
-    Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, presets::UTF8_FULL_CONDENSED,
-};
+use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
 
 use crate::observer::{Kind, RoomView};
 
@@ -12,34 +10,18 @@ const SHARD_COLOURS: [Color; 4] = [Color::Cyan, Color::Yellow, Color::Magenta, C
 /// One row per room. `shards` gives shards their colours by position; `styled` allows colours at all; `width` is the
 /// terminal's, in columns.
 #[must_use]
-pub fn rooms_table(
-    rooms: &[RoomView],
-    shards: &[String],
-    styled: bool,
-    width: Option<u16>,
-) -> String {
+pub fn rooms_table(rooms: &[RoomView], shards: &[String], styled: bool, width: Option<u16>) -> String {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED);
     if let Some(width) = width {
-        table
-            .set_content_arrangement(ContentArrangement::Dynamic)
-            .set_width(width);
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
     }
     if styled {
         table.enforce_styling();
     } else {
         table.force_no_tty();
     }
-    table.set_header([
-        "Room",
-        "Replica",
-        "Shard",
-        "WebSocket",
-        "BOSH",
-        "Plain",
-        "Splits",
-        "Errors",
-    ]);
+    table.set_header(["Room", "Replica", "Shard", "WebSocket", "BOSH", "Plain", "Splits", "Errors"]);
     for room in rooms {
         table.add_row([
             Cell::new(&room.name),
@@ -67,9 +49,7 @@ fn shard_cell(room: &RoomView, shards: &[String]) -> Cell {
             let place = shards.iter().position(|name| name == shard).unwrap_or(0);
             Cell::new(shard).fg(SHARD_COLOURS[place % SHARD_COLOURS.len()])
         }
-        (Some(_), Some(_), _) => Cell::new(joined(room.shards.iter()))
-            .fg(Color::Red)
-            .add_attribute(Attribute::Bold),
+        (Some(_), Some(_), _) => Cell::new(joined(room.shards.iter())).fg(Color::Red).add_attribute(Attribute::Bold),
         (None, _, Some(last)) => Cell::new(format!("({last})")).add_attribute(Attribute::Dim),
         (None, _, None) => Cell::new(""),
     }
@@ -86,11 +66,7 @@ fn count(room: &RoomView, kind: Kind) -> Cell {
 /// Zero is calm, anything else is red.
 fn alarm(count: u64) -> Cell {
     let cell = Cell::new(count).set_alignment(CellAlignment::Right);
-    if count == 0 {
-        cell
-    } else {
-        cell.fg(Color::Red).add_attribute(Attribute::Bold)
-    }
+    if count == 0 { cell } else { cell.fg(Color::Red).add_attribute(Attribute::Bold) }
 }
 
 #[cfg(test)]
@@ -101,10 +77,7 @@ mod tests {
     #[test]
     fn a_row_says_who_sits_where() {
         let observer = Observer::new(["Café".to_owned(), "Retro".to_owned()]);
-        let seats = [
-            observer.seat(0, Kind::Tunnel, "replica-1"),
-            observer.seat(0, Kind::Bosh, "replica-1"),
-        ];
+        let seats = [observer.seat(0, Kind::Tunnel, "replica-1"), observer.seat(0, Kind::Bosh, "replica-1")];
         seats[0].saw("shard-2");
         seats[1].saw("shard-1");
         let retro = observer.seat(1, Kind::Plain, "replica-2");
@@ -112,13 +85,7 @@ mod tests {
         drop(retro);
 
         let table = rooms_table(&observer.rooms(), &[], false, None);
-        let row = |name| {
-            table
-                .lines()
-                .find(|line| line.contains(name))
-                .unwrap()
-                .replace(' ', "")
-        };
+        let row = |name| table.lines().find(|line| line.contains(name)).unwrap().replace(' ', "");
         assert_eq!(row("Café"), "│Café┆replica-1┆shard-1,shard-2┆1┆1┆·┆1┆0│");
         assert_eq!(row("Retro"), "│Retro┆┆(shard-1)┆·┆·┆·┆0┆0│");
         assert!(!table.contains('\u{1b}'), "plain output has no escapes");

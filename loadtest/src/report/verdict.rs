@@ -33,19 +33,11 @@ impl Verdict {
 mod tests {
     use super::*;
 
-    const GOOD: Verdict = Verdict {
-        rooms: 8,
-        participants: 31,
-        splits: 0,
-        errors: 0,
-    };
+    const GOOD: Verdict = Verdict { rooms: 8, participants: 31, splits: 0, errors: 0 };
 
     #[test]
     fn the_line_has_four_numbers_in_order() {
-        assert_eq!(
-            GOOD.to_json(),
-            r#"{"rooms":8,"participants":31,"splits":0,"errors":0}"#
-        );
+        assert_eq!(GOOD.to_json(), r#"{"rooms":8,"participants":31,"splits":0,"errors":0}"#);
     }
 
     #[test]
@@ -53,13 +45,7 @@ mod tests {
         assert!(GOOD.passed());
         assert!(!Verdict { splits: 1, ..GOOD }.passed());
         assert!(!Verdict { errors: 1, ..GOOD }.passed());
-        assert!(
-            !Verdict {
-                participants: 0,
-                ..GOOD
-            }
-            .passed()
-        );
+        assert!(!Verdict { participants: 0, ..GOOD }.passed());
         assert!(!Verdict { rooms: 0, ..GOOD }.passed());
     }
 }

@@ -50,31 +50,17 @@ pub(super) fn seats(
 impl SeatPlan {
     /// Lets one participant after the other sit here until `stop`. All seats start at once: first requests that
     /// coincide are where proxies split rooms.
-    pub(super) async fn keep_filled(
-        mut self,
-        observer: Arc<Observer>,
-        mut stop: watch::Receiver<bool>,
-    ) {
+    pub(super) async fn keep_filled(mut self, observer: Arc<Observer>, mut stop: watch::Receiver<bool>) {
         while !*stop.borrow() {
             let kind = [Kind::Tunnel, Kind::Bosh, Kind::Plain][self.rng.random_range(0..3)];
-            let target =
-                &self.targets[self
-                    .spread
-                    .pick(self.room, self.targets.len(), &mut self.rng)];
+            let target = &self.targets[self.spread.pick(self.room, self.targets.len(), &mut self.rng)];
             let spelling = &self.spellings[self.rng.random_range(0..self.spellings.len())];
             let stay = self.rng.random_range(STAY);
-            let stay = if self.resident {
-                Duration::MAX
-            } else {
-                Duration::from_millis(stay)
-            };
+            let stay = if self.resident { Duration::MAX } else { Duration::from_millis(stay) };
 
             let seat = observer.seat(self.room, kind, &target.name);
             let rng = StdRng::seed_from_u64(self.rng.random());
-            if let Err(error) =
-                participant::attend(&seat, kind, target.address, spelling, stay, rng, &mut stop)
-                    .await
-            {
+            if let Err(error) = participant::attend(&seat, kind, target.address, spelling, stay, rng, &mut stop).await {
                 tracing::debug!(room = self.room, ?kind, %error, "participant lost");
                 seat.failed(&error);
             }

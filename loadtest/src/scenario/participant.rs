@@ -39,9 +39,7 @@ pub(super) async fn attend(
     seat.saw(&browser.config().await?);
 
     let end = Instant::now().checked_add(stay);
-    let leaves = |stop: &watch::Receiver<bool>| {
-        *stop.borrow() || end.is_some_and(|end| Instant::now() >= end)
-    };
+    let leaves = |stop: &watch::Receiver<bool>| *stop.borrow() || end.is_some_and(|end| Instant::now() >= end);
     match kind {
         Kind::Tunnel => {
             seat.saw(&browser.conference().await?);
@@ -73,11 +71,7 @@ pub(super) async fn attend(
             while !leaves(stop) {
                 pause(&mut rng, stop).await;
                 let asks = rng.random_bool(0.5);
-                let shard = if asks {
-                    browser.conference().await?
-                } else {
-                    browser.keep_alive().await?
-                };
+                let shard = if asks { browser.conference().await? } else { browser.keep_alive().await? };
                 seat.saw(&shard);
             }
             Ok(())
@@ -87,9 +81,5 @@ pub(super) async fn attend(
 
 async fn pause(rng: &mut StdRng, stop: &mut watch::Receiver<bool>) {
     // The end of the pause and the end of the run are both fine.
-    let _ = timeout(
-        Duration::from_millis(rng.random_range(PAUSE)),
-        stop.wait_for(|stop| *stop),
-    )
-    .await;
+    let _ = timeout(Duration::from_millis(rng.random_range(PAUSE)), stop.wait_for(|stop| *stop)).await;
 }

@@ -4,23 +4,10 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use unicode_normalization::UnicodeNormalization;
 
 /// Rooms of the demo. The first is the one of the curl examples.
-pub const ROOMS: [&str; 8] = [
-    "Café",
-    "Stand-up",
-    "Großküche",
-    "会議室",
-    "All-Hands",
-    "Señorío",
-    "Команда",
-    "retro_42",
-];
+pub const ROOMS: [&str; 8] = ["Café", "Stand-up", "Großküche", "会議室", "All-Hands", "Señorío", "Команда", "retro_42"];
 
 /// `encodeURIComponent` leaves these as they are.
-const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'~');
+const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// Spellings of one room that reach a proxy from different clients, percent-encoded. All are the same room: encoded
 /// once as typed, as `getBackendSafeRoomName` makes it, that encoded again (what `URLSearchParams` does to it), and

@@ -10,11 +10,7 @@ use super::{state::State, told};
 const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Answers until told to stop.
-pub(super) async fn serve(
-    listener: TcpListener,
-    state: Arc<State>,
-    mut stop: watch::Receiver<bool>,
-) {
+pub(super) async fn serve(listener: TcpListener, state: Arc<State>, mut stop: watch::Receiver<bool>) {
     loop {
         let accepted = tokio::select! {
             () = told(&mut stop) => break,
@@ -30,10 +26,7 @@ pub(super) async fn serve(
             stream.shutdown().await
         };
         if !matches!(tokio::time::timeout(WRITE_TIMEOUT, say).await, Ok(Ok(()))) {
-            tracing::debug!(
-                shard = state.name(),
-                "an agent client did not read its answer"
-            );
+            tracing::debug!(shard = state.name(), "an agent client did not read its answer");
         }
     }
 }

@@ -53,26 +53,20 @@ async fn route(
     // A tenant stands before the endpoint, so the end of the path decides.
     match path.rsplit('/').next().unwrap_or_default() {
         "xmpp-websocket" => tunnel::accept(request, tunnels).unwrap_or_else(|refusal| *refusal),
-        _ if path.starts_with("/colibri-ws/") => {
-            tunnel::accept(request, tunnels).unwrap_or_else(|refusal| *refusal)
-        }
+        _ if path.starts_with("/colibri-ws/") => tunnel::accept(request, tunnels).unwrap_or_else(|refusal| *refusal),
         "http-bind" => bosh(request, state).await,
-        "config.js" => typed(
-            "application/javascript",
-            format!("var config = {{ deploymentInfo: {{ shard: '{name}' }} }};\n"),
-        ),
+        "config.js" => {
+            typed("application/javascript", format!("var config = {{ deploymentInfo: {{ shard: '{name}' }} }};\n"))
+        }
         _ if matches!(path.as_str(), "/about/health" | "/_health") => {
             plain(health, if health.is_success() { "OK" } else { "NOT_OK" })
         }
         "_unlock" => plain(StatusCode::OK, "OK"),
-        "v1" if path.ends_with("/conference-request/v1") => typed(
-            "application/json",
-            format!("{{\"ready\":true,\"shard\":\"{name}\"}}\n"),
-        ),
-        "_head" => plain(StatusCode::OK, head(&request)),
-        _ if request.method() == Method::GET || request.method() == Method::HEAD => {
-            page(name, &path)
+        "v1" if path.ends_with("/conference-request/v1") => {
+            typed("application/json", format!("{{\"ready\":true,\"shard\":\"{name}\"}}\n"))
         }
+        "_head" => plain(StatusCode::OK, head(&request)),
+        _ if request.method() == Method::GET || request.method() == Method::HEAD => page(name, &path),
         _ => plain(StatusCode::METHOD_NOT_ALLOWED, "a page is only read\n"),
     }
 }
@@ -81,19 +75,13 @@ async fn route(
 fn head(request: &Request<Incoming>) -> String {
     let mut text = format!("{} {}\n", request.method(), request.uri());
     for (name, value) in request.headers() {
-        text.push_str(&format!(
-            "{name}: {}\n",
-            String::from_utf8_lossy(value.as_bytes())
-        ));
+        text.push_str(&format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes())));
     }
     text
 }
 
 fn page(name: &str, path: &str) -> Response<Body> {
-    let path = path
-        .replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;");
+    let path = path.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     typed(
         "text/html; charset=utf-8",
         format!(
@@ -107,10 +95,7 @@ fn page(name: &str, path: &str) -> Response<Body> {
 async fn bosh(request: Request<Incoming>, state: &State) -> Response<Body> {
     let name = state.name();
     if request.method() != Method::POST {
-        return typed(
-            "text/html; charset=utf-8",
-            format!("<p>BOSH of the stub shard {name}: POST here.</p>\n"),
-        );
+        return typed("text/html; charset=utf-8", format!("<p>BOSH of the stub shard {name}: POST here.</p>\n"));
     }
     let body = match Limited::new(request.into_body(), MAX_BODY).collect().await {
         Ok(body) => body.to_bytes(),
@@ -119,9 +104,7 @@ async fn bosh(request: Request<Incoming>, state: &State) -> Response<Body> {
     let body = String::from_utf8_lossy(&body);
     let attributes = match attribute(&body, "sid") {
         None => format!("sid='{}' wait='60' hold='1'", state.new_session()),
-        Some(sid) if !state.knows_session(sid) => {
-            "type='terminate' condition='item-not-found'".to_owned()
-        }
+        Some(sid) if !state.knows_session(sid) => "type='terminate' condition='item-not-found'".to_owned(),
         Some(_) if attribute(&body, "type") == Some("terminate") => "type='terminate'".to_owned(),
         Some(sid) => format!("sid='{sid}'"),
     };
@@ -133,21 +116,14 @@ async fn bosh(request: Request<Incoming>, state: &State) -> Response<Body> {
 
 /// The first value of a query parameter, as it stands.
 fn parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
-    query.split('&').find_map(|pair| {
-        pair.split_once('=')
-            .filter(|(key, _)| *key == name)
-            .map(|(_, value)| value)
-    })
+    query.split('&').find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name).map(|(_, value)| value))
 }
 
 /// The value of an attribute of the outermost element; enough of XML for bodies of our own clients.
 pub(crate) fn attribute<'b>(body: &'b str, name: &str) -> Option<&'b str> {
     let element = &body[..body.find('>')?];
     element.split_ascii_whitespace().find_map(|word| {
-        let value = word
-            .strip_prefix(name)?
-            .strip_prefix('=')?
-            .trim_end_matches('/');
+        let value = word.strip_prefix(name)?.strip_prefix('=')?.trim_end_matches('/');
         let quote = value.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
         value[1..].strip_suffix(quote)
     })

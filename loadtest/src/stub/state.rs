@@ -40,12 +40,7 @@ impl State {
     /// When the name is empty or has characters that a header, a page or a session id would not carry.
     pub(super) fn new(name: &str, jitsi_header: bool) -> io::Result<Self> {
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        let refuse = || {
-            io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!("{name:?} cannot name a shard"),
-            )
-        };
+        let refuse = || io::Error::new(io::ErrorKind::InvalidInput, format!("{name:?} cannot name a shard"));
         if name.is_empty() || !name.chars().all(fits) {
             return Err(refuse());
         }
@@ -87,10 +82,7 @@ impl State {
     }
 
     pub(super) fn rooms(&self) -> BTreeMap<String, u64> {
-        self.rooms
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Counts a request and notes its room, as long as there is space for new rooms.
@@ -107,21 +99,13 @@ impl State {
 
     /// A BOSH session id that only this shard knows as its own, as Prosody's are.
     pub(super) fn new_session(&self) -> String {
-        format!(
-            "{}/{}",
-            self.name,
-            self.sessions.fetch_add(1, Ordering::Relaxed)
-        )
+        format!("{}/{}", self.name, self.sessions.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Whether [`State::new_session`] gave out this id.
     pub(super) fn knows_session(&self, sid: &str) -> bool {
-        let number = sid
-            .strip_prefix(self.name.as_str())
-            .and_then(|rest| rest.strip_prefix('/'));
-        number
-            .and_then(|n| n.parse().ok())
-            .is_some_and(|n: u64| n < self.sessions.load(Ordering::Relaxed))
+        let number = sid.strip_prefix(self.name.as_str()).and_then(|rest| rest.strip_prefix('/'));
+        number.and_then(|n| n.parse().ok()).is_some_and(|n: u64| n < self.sessions.load(Ordering::Relaxed))
     }
 
     pub(super) fn tunnel_opened(&self) {

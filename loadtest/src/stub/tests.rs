@@ -14,17 +14,11 @@ fn any() -> SocketAddr {
 
 async fn get(stub: &StubShard, path: &str) -> Response {
     let http = Client::builder().no_proxy().build().unwrap();
-    http.get(format!("http://{}{path}", stub.addr))
-        .send()
-        .await
-        .unwrap()
+    http.get(format!("http://{}{path}", stub.addr)).send().await.unwrap()
 }
 
 fn header<'r>(response: &'r Response, name: &str) -> Option<&'r str> {
-    response
-        .headers()
-        .get(name)
-        .map(|value| value.to_str().unwrap())
+    response.headers().get(name).map(|value| value.to_str().unwrap())
 }
 
 /// Sends bytes and reads until `end` was seen or the connection ends.
@@ -68,19 +62,9 @@ async fn rooms_are_kept_as_they_came() {
     let stub = StubShard::start("a", any()).await.unwrap();
     get(&stub, "/http-bind?token=t&room=caf%25c3%25a9&room=other").await;
     get(&stub, "/http-bind?room=Caf%C3%A9").await;
-    assert_eq!(
-        stub.rooms_seen().into_keys().collect::<Vec<_>>(),
-        ["Caf%C3%A9", "caf%25c3%25a9"]
-    );
-    let head = get(&stub, "/_head?room=Caf%C3%A9")
-        .await
-        .text()
-        .await
-        .unwrap();
-    assert!(
-        head.starts_with("GET /_head?room=Caf%C3%A9\n") && head.contains("\nhost: 127.0.0.1:"),
-        "{head}"
-    );
+    assert_eq!(stub.rooms_seen().into_keys().collect::<Vec<_>>(), ["Caf%C3%A9", "caf%25c3%25a9"]);
+    let head = get(&stub, "/_head?room=Caf%C3%A9").await.text().await.unwrap();
+    assert!(head.starts_with("GET /_head?room=Caf%C3%A9\n") && head.contains("\nhost: 127.0.0.1:"), "{head}");
 }
 
 #[tokio::test]
@@ -88,20 +72,11 @@ async fn knobs_turn_while_it_runs() {
     let stub = StubShard::start("a", any()).await.unwrap();
     stub.set_jitsi_header(false);
     let response = get(&stub, "/").await;
-    assert_eq!(
-        (
-            header(&response, JITSI_HEADER),
-            header(&response, SHARD_HEADER)
-        ),
-        (None, Some("a"))
-    );
+    assert_eq!((header(&response, JITSI_HEADER), header(&response, SHARD_HEADER)), (None, Some("a")));
 
     stub.set_failure(Some(StatusCode::BAD_GATEWAY));
     let response = get(&stub, "/_unlock").await;
-    assert_eq!(
-        (response.status().as_u16(), header(&response, SHARD_HEADER)),
-        (502, Some("a"))
-    );
+    assert_eq!((response.status().as_u16(), header(&response, SHARD_HEADER)), (502, Some("a")));
     stub.set_failure(None);
 
     stub.set_health(StatusCode::SERVICE_UNAVAILABLE);
@@ -116,31 +91,18 @@ async fn knobs_turn_while_it_runs() {
 
 #[tokio::test]
 async fn bosh_sessions_belong_to_one_shard() {
-    let (a, b) = (
-        StubShard::start("a", any()).await.unwrap(),
-        StubShard::start("b", any()).await.unwrap(),
-    );
+    let (a, b) = (StubShard::start("a", any()).await.unwrap(), StubShard::start("b", any()).await.unwrap());
     let http = Client::builder().no_proxy().build().unwrap();
     let post = async |stub: &StubShard, body: String| {
         let url = format!("http://{}/http-bind?room=x", stub.addr);
-        http.post(url)
-            .body(body)
-            .send()
-            .await
-            .unwrap()
-            .text()
-            .await
-            .unwrap()
+        http.post(url).body(body).send().await.unwrap().text().await.unwrap()
     };
     let opened = post(&a, "<body rid='1'/>".to_owned()).await;
     let sid = attribute(&opened, "sid").unwrap().to_owned();
     assert_eq!(attribute(&opened, "from"), Some("a"));
 
     let same = post(&a, format!("<body rid='2' sid='{sid}'/>")).await;
-    assert_eq!(
-        (attribute(&same, "sid"), attribute(&same, "type")),
-        (Some(sid.as_str()), None)
-    );
+    assert_eq!((attribute(&same, "sid"), attribute(&same, "type")), (Some(sid.as_str()), None));
     let elsewhere = post(&b, format!("<body rid='3' sid='{sid}'/>")).await;
     assert_eq!(attribute(&elsewhere, "condition"), Some("item-not-found"));
     assert_eq!(attribute(&elsewhere, "from"), Some("b"));
@@ -163,23 +125,10 @@ async fn the_handshake_is_that_of_rfc_6455() {
         "x-stub-shard: a",
         "x-jitsi-shard: a",
     ] {
-        assert!(
-            answer.contains(&format!("\r\n{line}\r\n")),
-            "{line} in {answer}"
-        );
+        assert!(answer.contains(&format!("\r\n{line}\r\n")), "{line} in {answer}");
     }
-    let unasked = raw(
-        &stub,
-        &request.replace("Sec-WebSocket-Protocol: foo, xmpp\r\n", ""),
-        "\r\n\r\n",
-    )
-    .await;
-    assert!(
-        !unasked
-            .to_ascii_lowercase()
-            .contains("sec-websocket-protocol"),
-        "{unasked}"
-    );
+    let unasked = raw(&stub, &request.replace("Sec-WebSocket-Protocol: foo, xmpp\r\n", ""), "\r\n\r\n").await;
+    assert!(!unasked.to_ascii_lowercase().contains("sec-websocket-protocol"), "{unasked}");
 
     let keyless = raw(&stub, &request.replace("Key", "Kee"), "\r\n\r\n").await;
     assert!(keyless.starts_with("HTTP/1.1 400 "), "{keyless}");
@@ -189,15 +138,10 @@ async fn the_handshake_is_that_of_rfc_6455() {
 #[tokio::test]
 async fn a_tunnel_says_its_name_when_first_asked_and_echoes_the_rest() {
     let stub = StubShard::start("a", any()).await.unwrap();
-    let (mut socket, _) = connect_async(format!("ws://{}/xmpp-websocket?room=x", stub.addr))
-        .await
-        .unwrap();
+    let (mut socket, _) = connect_async(format!("ws://{}/xmpp-websocket?room=x", stub.addr)).await.unwrap();
     for (sent, received) in [("who", "a"), ("who", "who"), ("<open/>", "<open/>")] {
         socket.send(Message::text(sent)).await.unwrap();
-        assert_eq!(
-            socket.next().await.unwrap().unwrap(),
-            Message::text(received)
-        );
+        assert_eq!(socket.next().await.unwrap().unwrap(), Message::text(received));
     }
     let binary = Message::binary(vec![7; 300_000]);
     socket.send(binary.clone()).await.unwrap();
@@ -209,16 +153,11 @@ async fn a_tunnel_says_its_name_when_first_asked_and_echoes_the_rest() {
 
 #[tokio::test]
 async fn the_agent_says_its_line_and_hangs_up() {
-    let options = StubOptions {
-        agent: Some(any()),
-        ..StubOptions::default()
-    };
+    let options = StubOptions { agent: Some(any()), ..StubOptions::default() };
     let stub = StubShard::start_with("a", any(), options).await.unwrap();
     let ask = async || {
         let mut line = String::new();
-        let mut stream = TcpStream::connect(stub.agent_addr().unwrap())
-            .await
-            .unwrap();
+        let mut stream = TcpStream::connect(stub.agent_addr().unwrap()).await.unwrap();
         stream.read_to_string(&mut line).await.unwrap();
         line
     };
@@ -231,16 +170,11 @@ async fn the_agent_says_its_line_and_hangs_up() {
 async fn stopping_breaks_everything_off_and_frees_the_port() {
     let stub = StubShard::start("a", any()).await.unwrap();
     let addr = stub.addr;
-    let (mut socket, _) = connect_async(format!("ws://{addr}/xmpp-websocket"))
-        .await
-        .unwrap();
+    let (mut socket, _) = connect_async(format!("ws://{addr}/xmpp-websocket")).await.unwrap();
     let mut idle = TcpStream::connect(addr).await.unwrap();
     stub.stop().await;
 
-    assert!(
-        !matches!(socket.next().await, Some(Ok(_))),
-        "the tunnel is gone, without a goodbye"
-    );
+    assert!(!matches!(socket.next().await, Some(Ok(_))), "the tunnel is gone, without a goodbye");
     assert_eq!(idle.read(&mut [0]).await.unwrap_or(0), 0);
     assert!(TcpStream::connect(addr).await.is_err());
     let again = StubShard::start("a", addr).await.unwrap();

@@ -9,8 +9,8 @@ use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
     body::Incoming,
     header::{
-        CONNECTION, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
-        SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+        CONNECTION, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+        SEC_WEBSOCKET_VERSION, UPGRADE,
     },
     upgrade::{OnUpgrade, Upgraded},
 };
@@ -57,16 +57,10 @@ pub(super) fn accept(
     let headers = request.headers();
     let refuse = |status, text: &'static str| Box::new(plain(status, text));
     if request.method() != Method::GET || !lists(headers, &UPGRADE, "websocket") {
-        return Err(refuse(
-            StatusCode::UPGRADE_REQUIRED,
-            "only a WebSocket here\n",
-        ));
+        return Err(refuse(StatusCode::UPGRADE_REQUIRED, "only a WebSocket here\n"));
     }
     if !lists(headers, &CONNECTION, "upgrade") || !lists(headers, &SEC_WEBSOCKET_VERSION, "13") {
-        return Err(refuse(
-            StatusCode::BAD_REQUEST,
-            "not a WebSocket handshake of version 13\n",
-        ));
+        return Err(refuse(StatusCode::BAD_REQUEST, "not a WebSocket handshake of version 13\n"));
     }
     let accept_key = headers
         .get(SEC_WEBSOCKET_KEY)
@@ -75,10 +69,7 @@ pub(super) fn accept(
     let xmpp = lists(headers, &SEC_WEBSOCKET_PROTOCOL, "xmpp");
 
     if tunnels.try_send(hyper::upgrade::on(&mut request)).is_err() {
-        return Err(refuse(
-            StatusCode::BAD_REQUEST,
-            "this connection is a tunnel already\n",
-        ));
+        return Err(refuse(StatusCode::BAD_REQUEST, "this connection is a tunnel already\n"));
     }
     let mut response = Response::new(Full::default());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -94,20 +85,14 @@ pub(super) fn accept(
 
 /// Whether a comma-separated header has a word, whatever its case.
 fn lists(headers: &HeaderMap, header: &HeaderName, word: &str) -> bool {
-    let values = headers
-        .get_all(header)
-        .into_iter()
-        .filter_map(|value| value.to_str().ok());
-    values
-        .flat_map(|value| value.split(','))
-        .any(|value| value.trim().eq_ignore_ascii_case(word))
+    let values = headers.get_all(header).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(word))
 }
 
 /// Runs a tunnel to its end, or until the stub stops.
 pub(super) async fn run(upgrade: OnUpgrade, state: &State, mut stop: watch::Receiver<bool>) {
     let Ok(stream) = upgrade.await else { return };
-    let socket =
-        WebSocketStream::from_raw_socket(TokioIo::new(stream), Role::Server, Some(limits())).await;
+    let socket = WebSocketStream::from_raw_socket(TokioIo::new(stream), Role::Server, Some(limits())).await;
     state.tunnel_opened();
     tokio::select! {
         () = told(&mut stop) => {}

@@ -49,20 +49,10 @@ pub(crate) async fn run() {
         exit(7);
     }
     let config: Config = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    assert_eq!(
-        config
-            .shards
-            .fixed
-            .iter()
-            .map(|shard| &shard.name)
-            .collect::<Vec<_>>(),
-        ["shard-1", "shard-2"]
-    );
+    assert_eq!(config.shards.fixed.iter().map(|shard| &shard.name).collect::<Vec<_>>(), ["shard-1", "shard-2"]);
 
     let listener = TcpListener::bind(config.listen[0]).await.unwrap();
-    tokio::spawn(ready(
-        TcpListener::bind(config.admin.address).await.unwrap(),
-    ));
+    tokio::spawn(ready(TcpListener::bind(config.admin.address).await.unwrap()));
     if policy == "dies-later" {
         tokio::spawn(async {
             tokio::time::sleep(std::time::Duration::from_secs(1)).await;
@@ -90,8 +80,6 @@ async fn ready(admin: TcpListener) {
     loop {
         let (mut client, _) = admin.accept().await.unwrap();
         let _ = client.read(&mut [0; 4096]).await;
-        let _ = client
-            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-            .await;
+        let _ = client.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;
     }
 }

@@ -18,17 +18,10 @@ fn roompin(args: &[&str]) -> Outcome {
         served.set(Some(start));
         ExitCode::from(7)
     };
-    let args = std::iter::once("roompin-proxy")
-        .chain(args.iter().copied())
-        .map(OsString::from);
+    let args = std::iter::once("roompin-proxy").chain(args.iter().copied()).map(OsString::from);
     let code = dispatch(args, &mut out, &mut err, serve);
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    Outcome {
-        code,
-        out: text(out),
-        err: text(err),
-        served: served.into_inner(),
-    }
+    Outcome { code, out: text(out), err: text(err), served: served.into_inner() }
 }
 
 fn file(content: &str) -> (tempfile::TempDir, String) {
@@ -39,32 +32,17 @@ fn file(content: &str) -> (tempfile::TempDir, String) {
     (folder, path)
 }
 
-const GOOD: &str =
-    "shards: {static: [{name: alpha, address: '10.0.0.1:80'}]}\nprobes: {tcp: off}\n";
+const GOOD: &str = "shards: {static: [{name: alpha, address: '10.0.0.1:80'}]}\nprobes: {tcp: off}\n";
 
 #[test]
 fn check_of_a_good_file_says_what_would_be_done() {
     let (_folder, path) = file(GOOD);
     let outcome = roompin(&["check", "--config", &path]);
     assert_eq!(outcome.code, ExitCode::SUCCESS);
-    assert!(
-        outcome.out.starts_with(&format!("{path}: ok\n")),
-        "{}",
-        outcome.out
-    );
-    assert!(
-        outcome
-            .out
-            .contains("shard    alpha at 10.0.0.1:80; weight 100, ready\n"),
-        "{}",
-        outcome.out
-    );
+    assert!(outcome.out.starts_with(&format!("{path}: ok\n")), "{}", outcome.out);
+    assert!(outcome.out.contains("shard    alpha at 10.0.0.1:80; weight 100, ready\n"), "{}", outcome.out);
     let warning = format!("{path}:2:9: probes: tcp and http are off");
-    assert!(
-        outcome.err.starts_with(&warning) && outcome.err.ends_with(" (warning)\n"),
-        "{}",
-        outcome.err
-    );
+    assert!(outcome.err.starts_with(&warning) && outcome.err.ends_with(" (warning)\n"), "{}", outcome.err);
     assert_eq!(outcome.served, None);
 }
 
@@ -74,11 +52,7 @@ fn a_bad_file_is_refused_with_64_by_both_commands() {
     for command in ["check", "run"] {
         let outcome = roompin(&[command, "-c", &path]);
         assert_eq!(outcome.code, ExitCode::from(EXIT_USAGE));
-        assert!(
-            outcome.err.contains(&format!("\n{path}:2:9: listen: ")),
-            "{}",
-            outcome.err
-        );
+        assert!(outcome.err.contains(&format!("\n{path}:2:9: listen: ")), "{}", outcome.err);
         assert!(outcome.err.ends_with("\n3 mistakes\n"), "{}", outcome.err);
         assert_eq!((outcome.out.as_str(), outcome.served), ("", None));
     }
@@ -98,14 +72,7 @@ fn run_serves_the_checked_configuration_and_returns_its_code() {
 fn the_command_line_is_sound_and_teaches() {
     Cli::command().debug_assert();
     let help = Cli::command().render_long_help().to_string();
-    for word in [
-        "check --config",
-        "run --config",
-        "SIGHUP",
-        "SIGTERM",
-        "64",
-        "docs/configuration.md",
-    ] {
+    for word in ["check --config", "run --config", "SIGHUP", "SIGTERM", "64", "docs/configuration.md"] {
         assert!(help.contains(word), "{word} is missing from\n{help}");
     }
     assert_eq!(roompin(&["--help"]).code, ExitCode::SUCCESS);

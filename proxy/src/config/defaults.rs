@@ -8,8 +8,8 @@ use std::{
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{
-    AccessLog, Admin, Config, Front, HttpProbe, Log, LogFormat, ProbeTiming, Probes, Rooms, Shards,
-    Shutdown, Tunnels, Upstream,
+    AccessLog, Admin, Config, Front, HttpProbe, Log, LogFormat, ProbeTiming, Probes, Rooms, Shards, Shutdown, Tunnels,
+    Upstream,
 };
 
 const fn secs(n: u64) -> Duration {
@@ -36,10 +36,7 @@ pub const TRUSTED_PROXIES: [IpNet; 6] = [
     IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(172, 16, 0, 0), 12)),
     IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(192, 168, 0, 0), 16)),
     IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128)),
-    IpNet::V6(Ipv6Net::new_assert(
-        Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0),
-        7,
-    )),
+    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7)),
 ];
 
 /// The parameter that every Jitsi client sends.
@@ -137,22 +134,13 @@ impl Default for Front {
 
 impl Default for Rooms {
     fn default() -> Self {
-        Self {
-            parameter: ROOM_PARAMETER.into(),
-            ttl: PIN_TTL,
-            max_pins: MAX_PINS,
-            key_file: None,
-        }
+        Self { parameter: ROOM_PARAMETER.into(), ttl: PIN_TTL, max_pins: MAX_PINS, key_file: None }
     }
 }
 
 impl Default for Tunnels {
     fn default() -> Self {
-        Self {
-            idle: TUNNEL_IDLE,
-            buffer_max_bytes: TUNNEL_BUFFER_MAX_BYTES,
-            handshake_timeout: HANDSHAKE_TIMEOUT,
-        }
+        Self { idle: TUNNEL_IDLE, buffer_max_bytes: TUNNEL_BUFFER_MAX_BYTES, handshake_timeout: HANDSHAKE_TIMEOUT }
     }
 }
 
@@ -170,60 +158,36 @@ impl Default for Upstream {
 
 impl Default for Probes {
     fn default() -> Self {
-        Self {
-            tcp: Some(ProbeTiming::default()),
-            http: None,
-            agent: None,
-        }
+        Self { tcp: Some(ProbeTiming::default()), http: None, agent: None }
     }
 }
 
 impl Default for ProbeTiming {
     fn default() -> Self {
-        Self {
-            interval: PROBE_INTERVAL,
-            timeout: PROBE_TIMEOUT,
-            rise: RISE,
-            fall: FALL,
-        }
+        Self { interval: PROBE_INTERVAL, timeout: PROBE_TIMEOUT, rise: RISE, fall: FALL }
     }
 }
 
 impl Default for HttpProbe {
     fn default() -> Self {
-        Self {
-            timing: ProbeTiming::default(),
-            path: PROBE_PATH.into(),
-            host: None,
-            expect: vec![PROBE_EXPECT],
-        }
+        Self { timing: ProbeTiming::default(), path: PROBE_PATH.into(), host: None, expect: vec![PROBE_EXPECT] }
     }
 }
 
 impl Default for Admin {
     fn default() -> Self {
-        Self {
-            address: ADMIN_ADDRESS,
-            token_file: None,
-        }
+        Self { address: ADMIN_ADDRESS, token_file: None }
     }
 }
 
 impl Default for Shutdown {
     fn default() -> Self {
-        Self {
-            drain_delay: DRAIN_DELAY,
-            drain_window: DRAIN_WINDOW,
-        }
+        Self { drain_delay: DRAIN_DELAY, drain_window: DRAIN_WINDOW }
     }
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self {
-            format: LogFormat::Text,
-            level: LOG_LEVEL.into(),
-            access: AccessLog::Requests,
-        }
+        Self { format: LogFormat::Text, level: LOG_LEVEL.into(), access: AccessLog::Requests }
     }
 }

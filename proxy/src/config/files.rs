@@ -32,14 +32,9 @@ impl Section<'_> {
             if path.is_dir() {
                 return Err(format!("{} is a folder, not a file", path.display()));
             }
-            let folder = path
-                .parent()
-                .filter(|folder| !folder.as_os_str().is_empty());
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
             if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
-                field.warn(format!(
-                    "the folder {} does not exist; nothing can be saved there",
-                    folder.display()
-                ));
+                field.warn(format!("the folder {} does not exist; nothing can be saved there", folder.display()));
             }
             Ok(path)
         })
@@ -48,15 +43,9 @@ impl Section<'_> {
 
 fn warn_about(field: &Field<'_>, path: &Path, len: usize) {
     if secret::is_world_readable(path) {
-        field.warn(format!(
-            "{} can be read by every user of this machine; chmod o-r helps",
-            path.display()
-        ));
+        field.warn(format!("{} can be read by every user of this machine; chmod o-r helps", path.display()));
     }
     if len < MIN_SECRET_BYTES {
-        field.warn(format!(
-            "{} holds only {len} bytes; {MIN_SECRET_BYTES} or more are hard to guess",
-            path.display()
-        ));
+        field.warn(format!("{} holds only {len} bytes; {MIN_SECRET_BYTES} or more are hard to guess", path.display()));
     }
 }

@@ -32,10 +32,8 @@ impl Config {
     /// # Errors
     /// Every mistake in the file, or the reason why it cannot be read.
     pub fn load(path: &Path) -> Result<Loaded, ConfigErrors> {
-        let source = read_bounded(path).map_err(|error| ConfigErrors {
-            file: path.to_owned(),
-            findings: vec![whole_file(error.to_string())],
-        })?;
+        let source = read_bounded(path)
+            .map_err(|error| ConfigErrors { file: path.to_owned(), findings: vec![whole_file(error.to_string())] })?;
         Self::parse(&source, path)
     }
 
@@ -49,10 +47,7 @@ impl Config {
         let (findings, warnings) = report.finish();
         match config {
             Some(config) if findings.is_empty() => Ok(Loaded { config, warnings }),
-            _ => Err(ConfigErrors {
-                file: path.to_owned(),
-                findings,
-            }),
+            _ => Err(ConfigErrors { file: path.to_owned(), findings }),
         }
     }
 }
@@ -63,9 +58,7 @@ pub(super) fn read_source(source: &str, path: &Path, report: &Report) -> Option<
         report.error(At::START, "", "larger than 1MiB");
         return None;
     }
-    let root = node::parse(source)
-        .map_err(|(at, message)| report.error(at, "", message))
-        .ok()?;
+    let root = node::parse(source).map_err(|(at, message)| report.error(at, "", message)).ok()?;
     let base = path.parent().unwrap_or(Path::new(""));
     let mut section = Section::root(&root, Context { report, base })?;
     Some(read::config(&mut section))
@@ -77,8 +70,7 @@ fn read_bounded(path: &Path) -> io::Result<String> {
         return Err(io::Error::other("is a folder, not a file"));
     }
     let mut bytes = Vec::new();
-    file.take(MAX_FILE_BYTES as u64 + 1)
-        .read_to_end(&mut bytes)?;
+    file.take(MAX_FILE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > MAX_FILE_BYTES {
         return Err(io::Error::other("larger than 1MiB"));
     }
@@ -90,9 +82,5 @@ fn read_bounded(path: &Path) -> io::Result<String> {
 }
 
 fn whole_file(message: String) -> Finding {
-    Finding {
-        at: None,
-        field: String::new(),
-        message,
-    }
+    Finding { at: None, field: String::new(), message }
 }

@@ -83,9 +83,7 @@ fn describe(message: &str, at: At, source: &str) -> String {
         return "only one YAML document is read; remove the '---' and what follows".into();
     }
     let short = message.split(" at line ").next().unwrap_or(message);
-    let line = usize::try_from(at.line.saturating_sub(1))
-        .ok()
-        .and_then(|n| source.lines().nth(n));
+    let line = usize::try_from(at.line.saturating_sub(1)).ok().and_then(|n| source.lines().nth(n));
     let hint = match line {
         Some(line) if line.contains("]:") => "; an address in brackets needs quotes: \"[::]:8080\"",
         _ => "",
@@ -117,10 +115,7 @@ fn spelling(location: Location, source: &str) -> Option<String> {
     let span = location.span();
     let start = usize::try_from(span.byte_offset()?).ok()?;
     let end = start.checked_add(usize::try_from(span.byte_len()?).ok()?)?;
-    source
-        .get(start..end)
-        .filter(|text| !text.is_empty())
-        .map(str::to_owned)
+    source.get(start..end).filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
 /// A node as serde delivers it.

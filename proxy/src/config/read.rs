@@ -9,8 +9,7 @@ use std::{net::SocketAddr, time::Duration};
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    AccessLog, Admin, Config, Front, Log, LogFormat, Rooms, Shutdown, Snapshot, Tunnels, Upstream,
-    defaults, secret,
+    AccessLog, Admin, Config, Front, Log, LogFormat, Rooms, Shutdown, Snapshot, Tunnels, Upstream, defaults, secret,
     section::{Field, Section, Switch},
     value::show_duration,
 };
@@ -62,17 +61,13 @@ fn listen<'a>(root: &mut Section<'a>) -> Vec<(Option<Field<'a>>, SocketAddr)> {
             field.error(clash_message(*address, &first.path, *other));
         }
     }
-    given
-        .into_iter()
-        .map(|(field, address)| (Some(field), address))
-        .collect()
+    given.into_iter().map(|(field, address)| (Some(field), address)).collect()
 }
 
 /// Whether two sockets cannot both be bound.
 fn clash(a: SocketAddr, b: SocketAddr) -> bool {
     let same_family = a.is_ipv4() == b.is_ipv4();
-    let overlap =
-        a.ip() == b.ip() || (same_family && (a.ip().is_unspecified() || b.ip().is_unspecified()));
+    let overlap = a.ip() == b.ip() || (same_family && (a.ip().is_unspecified() || b.ip().is_unspecified()));
     a.port() != 0 && a.port() == b.port() && overlap
 }
 
@@ -93,20 +88,12 @@ fn front(mut s: Section<'_>) -> Front {
     }
     let defaults = Front::default();
     Front {
-        head_timeout: s.duration(
-            "head_timeout",
-            defaults.head_timeout,
-            100 * MILLISECOND,
-            5 * MINUTE,
-        ),
-        head_max_bytes: s.read("head_max_bytes", defaults.head_max_bytes, |f| {
-            f.size(1024, 64 * 1024)
-        }),
+        head_timeout: s.duration("head_timeout", defaults.head_timeout, 100 * MILLISECOND, 5 * MINUTE),
+        head_max_bytes: s.read("head_max_bytes", defaults.head_max_bytes, |f| f.size(1024, 64 * 1024)),
         keepalive: s.duration("keepalive", defaults.keepalive, SECOND, HOUR),
         max_connections: s.number("max_connections", defaults.max_connections, 1, 10_000_000),
-        trusted_proxies: networks.map_or(defaults.trusted_proxies, |given| {
-            given.into_iter().map(|(_, network)| network).collect()
-        }),
+        trusted_proxies: networks
+            .map_or(defaults.trusted_proxies, |given| given.into_iter().map(|(_, network)| network).collect()),
     }
 }
 
@@ -135,43 +122,23 @@ fn tunnels(mut s: Section<'_>) -> Tunnels {
     let defaults = Tunnels::default();
     Tunnels {
         idle: s.duration("idle", defaults.idle, SECOND, 7 * DAY),
-        buffer_max_bytes: s.read("buffer_max_bytes", defaults.buffer_max_bytes, |f| {
-            f.size(4 * 1024, 16 * 1024 * 1024)
-        }),
-        handshake_timeout: s.duration(
-            "handshake_timeout",
-            defaults.handshake_timeout,
-            100 * MILLISECOND,
-            5 * MINUTE,
-        ),
+        buffer_max_bytes: s.read("buffer_max_bytes", defaults.buffer_max_bytes, |f| f.size(4 * 1024, 16 * 1024 * 1024)),
+        handshake_timeout: s.duration("handshake_timeout", defaults.handshake_timeout, 100 * MILLISECOND, 5 * MINUTE),
     }
 }
 
 fn upstream(mut s: Section<'_>) -> Upstream {
     let defaults = Upstream::default();
     let upstream = Upstream {
-        connect_timeout: s.duration(
-            "connect_timeout",
-            defaults.connect_timeout,
-            10 * MILLISECOND,
-            MINUTE,
-        ),
+        connect_timeout: s.duration("connect_timeout", defaults.connect_timeout, 10 * MILLISECOND, MINUTE),
         connect_attempts: s.number("connect_attempts", defaults.connect_attempts, 1, 20),
-        response_timeout: s.duration(
-            "response_timeout",
-            defaults.response_timeout,
-            100 * MILLISECOND,
-            HOUR,
-        ),
+        response_timeout: s.duration("response_timeout", defaults.response_timeout, 100 * MILLISECOND, HOUR),
         pool_size: s.number("pool_size", defaults.pool_size, 0, 65_536),
         pool_idle: s.duration("pool_idle", defaults.pool_idle, SECOND, HOUR),
     };
     if upstream.response_timeout <= advice::BOSH_HOLD {
         let hold = show_duration(advice::BOSH_HOLD);
-        s.warn(
-            "response_timeout",
-            format!("cuts BOSH requests, which prosody holds for up to {hold}"),
-        );
+        s.warn("response_timeout", format!("cuts BOSH requests, which prosody holds for up to {hold}"));
     }
     upstream
 }
@@ -179,21 +146,13 @@ fn upstream(mut s: Section<'_>) -> Upstream {
 fn admin(mut s: Section<'_>, listen: &[(Option<Field<'_>>, SocketAddr)]) -> Admin {
     let admin = Admin {
         address: s.read("address", defaults::ADMIN_ADDRESS, Field::bind_address),
-        token_file: s.secret("token_file", |path| {
-            secret::read_token(path).map(|token| token.len())
-        }),
+        token_file: s.secret("token_file", |path| secret::read_token(path).map(|token| token.len())),
     };
     if !admin.address.ip().is_loopback() && admin.token_file.is_none() && s.sound(&["token_file"]) {
-        let message = format!(
-            "{} can be reached from other machines, so token_file is needed",
-            admin.address
-        );
+        let message = format!("{} can be reached from other machines, so token_file is needed", admin.address);
         s.error("address", message);
     }
-    if let Some((field, other)) = listen
-        .iter()
-        .find(|(_, address)| clash(admin.address, *address))
-    {
+    if let Some((field, other)) = listen.iter().find(|(_, address)| clash(admin.address, *address)) {
         let name = field.as_ref().map_or("listen", |field| &field.path);
         s.error("address", clash_message(admin.address, name, *other));
     }
@@ -205,10 +164,7 @@ fn snapshot(root: &mut Section<'_>) -> Option<Snapshot> {
         return None;
     };
     let interval = s.duration("interval", defaults::SNAPSHOT_INTERVAL, SECOND, HOUR);
-    Some(Snapshot {
-        path: s.output("path")?,
-        interval,
-    })
+    Some(Snapshot { path: s.output("path")?, interval })
 }
 
 fn shutdown(mut s: Section<'_>) -> Shutdown {
@@ -218,10 +174,7 @@ fn shutdown(mut s: Section<'_>) -> Shutdown {
     };
     let whole = shutdown.drain_delay + shutdown.drain_window;
     if whole >= advice::KUBERNETES_GRACE {
-        let (whole, grace) = (
-            show_duration(whole),
-            show_duration(advice::KUBERNETES_GRACE),
-        );
+        let (whole, grace) = (show_duration(whole), show_duration(advice::KUBERNETES_GRACE));
         let message = format!(
             "with drain_delay this is {whole}; Kubernetes kills after {grace} unless \
              terminationGracePeriodSeconds is larger"
@@ -233,11 +186,7 @@ fn shutdown(mut s: Section<'_>) -> Shutdown {
 
 fn log(mut s: Section<'_>) -> Log {
     let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
-    let access = [
-        ("off", AccessLog::Off),
-        ("requests", AccessLog::Requests),
-        ("all", AccessLog::All),
-    ];
+    let access = [("off", AccessLog::Off), ("requests", AccessLog::Requests), ("all", AccessLog::All)];
     let defaults = Log::default();
     Log {
         format: s.read("format", defaults.format, |f| f.choice(&formats)),
@@ -249,9 +198,7 @@ fn log(mut s: Section<'_>) -> Log {
 fn filter(field: &Field<'_>) -> Result<String, String> {
     let text = field.text()?;
     if let Err(error) = EnvFilter::try_new(text) {
-        return Err(format!(
-            "must be a filter such as info or info,proxy=debug: {error}"
-        ));
+        return Err(format!("must be a filter such as info or info,proxy=debug: {error}"));
     }
     advice::filter(field, text);
     Ok(text.to_owned())

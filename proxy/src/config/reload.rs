@@ -10,40 +10,23 @@ impl Config {
     /// once, at start.
     #[must_use]
     pub fn reload_refusals(&self, new: &Self) -> Vec<String> {
-        let listen = |config: &Self| {
-            config
-                .listen
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
+        let listen = |config: &Self| config.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let key = |config: &Self| match &config.rooms.key_file {
             Some(path) => path.display().to_string(),
             None => "the built-in key".into(),
         };
         let snapshot = |config: &Self| match &config.snapshot {
-            Some(snapshot) => format!(
-                "{} every {}",
-                snapshot.path.display(),
-                show_duration(snapshot.interval)
-            ),
+            Some(snapshot) => format!("{} every {}", snapshot.path.display(), show_duration(snapshot.interval)),
             None => "off".into(),
         };
         let fixed = [
             ("listen", listen(self), listen(new)),
             ("threads", self.threads.to_string(), new.threads.to_string()),
             ("rooms.key_file", key(self), key(new)),
-            (
-                "admin.address",
-                self.admin.address.to_string(),
-                new.admin.address.to_string(),
-            ),
+            ("admin.address", self.admin.address.to_string(), new.admin.address.to_string()),
             ("snapshot", snapshot(self), snapshot(new)),
         ];
         let changed = fixed.into_iter().filter(|(_, old, new)| old != new);
-        changed
-            .map(|(field, old, new)| format!("{field}: changing {old} to {new} needs a restart"))
-            .collect()
+        changed.map(|(field, old, new)| format!("{field}: changing {old} to {new} needs a restart")).collect()
     }
 }

@@ -24,10 +24,7 @@ impl At {
 impl From<Location> for At {
     fn from(location: Location) -> Self {
         // The library's unknown location is 0:0.
-        Self {
-            line: location.line().max(1),
-            column: location.column().max(1),
-        }
+        Self { line: location.line().max(1), column: location.column().max(1) }
     }
 }
 
@@ -111,12 +108,7 @@ impl Report {
     }
 
     pub(super) fn unknown(&self, at: At, prefix: String, key: &str, names: &[&'static str]) {
-        self.unknown.borrow_mut().push(Unknown {
-            at,
-            prefix,
-            key: key.to_owned(),
-            names: names.to_vec(),
-        });
+        self.unknown.borrow_mut().push(Unknown { at, prefix, key: key.to_owned(), names: names.to_vec() });
     }
 
     /// Notes that a reader looked for this field; list indexes are written `[]`.
@@ -134,23 +126,13 @@ impl Report {
     pub(super) fn finish(self) -> (Vec<Finding>, Vec<Finding>) {
         let (mut errors, mut warnings) = (self.errors.into_inner(), self.warnings.into_inner());
         let known = self.known.into_inner();
-        for Unknown {
-            at,
-            prefix,
-            key,
-            names,
-        } in self.unknown.into_inner()
-        {
+        for Unknown { at, prefix, key, names } in self.unknown.into_inner() {
             let field = format!("{prefix}{}", clip(&key));
             let message = match suggest(&key, &names, &known) {
                 Some(name) => format!("unknown field; did you mean {name}?"),
                 None => "unknown field".into(),
             };
-            errors.push(Finding {
-                at: Some(at),
-                field,
-                message,
-            });
+            errors.push(Finding { at: Some(at), field, message });
         }
         errors.sort_by_key(|finding| finding.at);
         warnings.sort_by_key(|finding| finding.at);
@@ -159,40 +141,20 @@ impl Report {
 }
 
 fn finding(at: At, field: &str, message: impl Into<String>) -> Finding {
-    Finding {
-        at: Some(at),
-        field: field.to_owned(),
-        message: message.into(),
-    }
+    Finding { at: Some(at), field: field.to_owned(), message: message.into() }
 }
 
 /// The field that `key` was meant to be: one of the section's own names, else the same name elsewhere.
 fn suggest(key: &str, names: &[&'static str], known: &BTreeSet<String>) -> Option<String> {
-    let plain = |name: &str| {
-        name.chars()
-            .filter(|c| !"_- ".contains(*c))
-            .collect::<String>()
-            .to_lowercase()
-    };
+    let plain = |name: &str| name.chars().filter(|c| !"_- ".contains(*c)).collect::<String>().to_lowercase();
     let wanted: Vec<char> = plain(key).chars().take(64).collect();
     let closest = names
         .iter()
-        .map(|name| {
-            (
-                distance(&wanted, &plain(name).chars().collect::<Vec<_>>()),
-                *name,
-            )
-        })
+        .map(|name| (distance(&wanted, &plain(name).chars().collect::<Vec<_>>()), *name))
         .filter(|(far, name)| *far <= (name.len() / 3).max(1))
         .min();
-    let elsewhere = || {
-        known
-            .iter()
-            .find(|path| path.rsplit('.').next() == Some(key))
-    };
-    closest
-        .map(|(_, name)| name.to_owned())
-        .or_else(|| elsewhere().cloned())
+    let elsewhere = || known.iter().find(|path| path.rsplit('.').next() == Some(key));
+    closest.map(|(_, name)| name.to_owned()).or_else(|| elsewhere().cloned())
 }
 
 /// Levenshtein's distance.

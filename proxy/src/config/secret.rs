@@ -44,11 +44,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, SecretError> {
         return Err(SecretError::TooLarge);
     }
     content.truncate(content.trim_ascii_end().len());
-    if content.is_empty() {
-        Err(SecretError::Empty)
-    } else {
-        Ok(content)
-    }
+    if content.is_empty() { Err(SecretError::Empty) } else { Ok(content) }
 }
 
 /// A bearer token: as [`read`], and one word that an `Authorization` header can carry.
@@ -57,11 +53,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, SecretError> {
 /// As [`read`], and [`SecretError::NotAToken`].
 pub fn read_token(path: &Path) -> Result<String, SecretError> {
     let token = String::from_utf8(read(path)?).map_err(|_| SecretError::NotAToken)?;
-    if token.chars().all(|c| c.is_ascii_graphic()) {
-        Ok(token)
-    } else {
-        Err(SecretError::NotAToken)
-    }
+    if token.chars().all(|c| c.is_ascii_graphic()) { Ok(token) } else { Err(SecretError::NotAToken) }
 }
 
 /// Whether every user of the machine may read the file. False where the system has no such notion.
@@ -70,8 +62,7 @@ pub fn is_world_readable(path: &Path) -> bool {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        path.metadata()
-            .is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
+        path.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
     }
     #[cfg(not(unix))]
     {

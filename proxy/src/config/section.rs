@@ -44,10 +44,7 @@ impl<'a> Field<'a> {
             Value::Empty => &[],
             Value::Map(entries) => entries,
             Value::Scalar(text) => {
-                self.error(format!(
-                    "must be a section with fields, not \"{}\"",
-                    clip(text)
-                ));
+                self.error(format!("must be a section with fields, not \"{}\"", clip(text)));
                 return None;
             }
             Value::List(_) => {
@@ -55,13 +52,7 @@ impl<'a> Field<'a> {
                 return None;
             }
         };
-        Some(Section::new(
-            self.path.clone(),
-            self.pattern.clone(),
-            self.node.at,
-            entries,
-            self.context,
-        ))
+        Some(Section::new(self.path.clone(), self.pattern.clone(), self.node.at, entries, self.context))
     }
 
     /// The items of a list; one value counts as a list of one.
@@ -69,10 +60,7 @@ impl<'a> Field<'a> {
         match &self.node.value {
             Value::List(nodes) => {
                 if nodes.len() > max {
-                    self.error(format!(
-                        "has {} items, at most {max} are accepted",
-                        nodes.len()
-                    ));
+                    self.error(format!("has {} items, at most {max} are accepted", nodes.len()));
                 }
                 let item = |(n, node)| Self {
                     path: format!("{}[{n}]", self.path),
@@ -112,39 +100,15 @@ pub(super) struct Section<'a> {
 impl<'a> Section<'a> {
     /// The whole file.
     pub(super) fn root(node: &'a Node, context: Context<'a>) -> Option<Self> {
-        Field {
-            path: String::new(),
-            pattern: String::new(),
-            node,
-            context,
-        }
-        .section()
+        Field { path: String::new(), pattern: String::new(), node, context }.section()
     }
 
-    fn new(
-        path: String,
-        pattern: String,
-        at: At,
-        entries: &'a [Entry],
-        context: Context<'a>,
-    ) -> Self {
-        let section = Self {
-            path,
-            pattern,
-            at,
-            entries,
-            context,
-            names: Vec::new(),
-            refused: Vec::new(),
-        };
+    fn new(path: String, pattern: String, at: At, entries: &'a [Entry], context: Context<'a>) -> Self {
+        let section = Self { path, pattern, at, entries, context, names: Vec::new(), refused: Vec::new() };
         let mut first = std::collections::HashMap::new();
         for Entry { key, key_at, .. } in entries {
             if let Some(line) = first.insert(key, key_at.line) {
-                section.context.report.error(
-                    *key_at,
-                    &section.name(key),
-                    format!("given twice, first in line {line}"),
-                );
+                section.context.report.error(*key_at, &section.name(key), format!("given twice, first in line {line}"));
             }
         }
         section
@@ -175,12 +139,7 @@ impl<'a> Section<'a> {
         })
     }
 
-    fn accept<T>(
-        &mut self,
-        name: &'static str,
-        field: &Field<'a>,
-        read: Result<T, String>,
-    ) -> Option<T> {
+    fn accept<T>(&mut self, name: &'static str, field: &Field<'a>, read: Result<T, String>) -> Option<T> {
         match read {
             Ok(value) => Some(value),
             Err(message) => {
@@ -210,9 +169,7 @@ impl<'a> Section<'a> {
         name: &'static str,
         read: impl FnOnce(&Field<'a>) -> Result<T, String>,
     ) -> Option<T> {
-        let field = self
-            .field(name)
-            .filter(|field| !matches!(field.node.value, Value::Empty))?;
+        let field = self.field(name).filter(|field| !matches!(field.node.value, Value::Empty))?;
         self.accept(name, &field, read(&field))
     }
 
@@ -238,25 +195,14 @@ impl<'a> Section<'a> {
     ) -> Option<Vec<(Field<'a>, T)>> {
         let items = self.field(name)?.items(max);
         Some(
-            items
-                .into_iter()
-                .filter_map(|item| Some((item.clone(), self.accept(name, &item, read(&item))?)))
-                .collect(),
+            items.into_iter().filter_map(|item| Some((item.clone(), self.accept(name, &item, read(&item))?))).collect(),
         )
     }
 
     /// A section beneath; absent means without fields.
     pub(super) fn section(&mut self, name: &'static str) -> Self {
         let found = self.field(name).and_then(|field| field.section());
-        found.unwrap_or_else(|| {
-            Self::new(
-                self.name(name),
-                join(&self.pattern, name),
-                self.at,
-                &[],
-                self.context,
-            )
-        })
+        found.unwrap_or_else(|| Self::new(self.name(name), join(&self.pattern, name), self.at, &[], self.context))
     }
 
     /// A section that can be `off`.
@@ -267,10 +213,7 @@ impl<'a> Section<'a> {
         match &field.node.value {
             Value::Scalar(text) if text == "off" => Switch::Off,
             Value::Scalar(text) => {
-                field.error(format!(
-                    "must be a section with fields, or off, not \"{}\"",
-                    clip(text)
-                ));
+                field.error(format!("must be a section with fields, or off, not \"{}\"", clip(text)));
                 Switch::Absent
             }
             _ => field.section().map_or(Switch::Absent, Switch::On),
@@ -307,22 +250,15 @@ impl<'a> Section<'a> {
 
     /// Where a field stands, or else its section.
     pub(super) fn place(&self, name: &str) -> At {
-        self.entries
-            .iter()
-            .find(|entry| entry.key == name)
-            .map_or(self.at, |entry| entry.node.at)
+        self.entries.iter().find(|entry| entry.key == name).map_or(self.at, |entry| entry.node.at)
     }
 
     pub(super) fn error(&self, name: &str, message: impl Into<String>) {
-        self.context
-            .report
-            .error(self.place(name), &self.name(name), message);
+        self.context.report.error(self.place(name), &self.name(name), message);
     }
 
     pub(super) fn warn(&self, name: &str, message: impl Into<String>) {
-        self.context
-            .report
-            .warn(self.place(name), &self.name(name), message);
+        self.context.report.warn(self.place(name), &self.name(name), message);
     }
 }
 
@@ -330,18 +266,12 @@ impl Drop for Section<'_> {
     fn drop(&mut self) {
         for Entry { key, key_at, .. } in self.entries {
             if !self.names.contains(&key.as_str()) {
-                self.context
-                    .report
-                    .unknown(*key_at, join(&self.path, ""), key, &self.names);
+                self.context.report.unknown(*key_at, join(&self.path, ""), key, &self.names);
             }
         }
     }
 }
 
 fn join(path: &str, name: &str) -> String {
-    if path.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{path}.{name}")
-    }
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }

@@ -39,11 +39,9 @@ impl Display for Summary<'_> {
         )?;
         let rooms = &config.rooms;
         let kept = match &config.snapshot {
-            Some(snapshot) => format!(
-                "saved to {} every {}",
-                snapshot.path.display(),
-                show_duration(snapshot.interval)
-            ),
+            Some(snapshot) => {
+                format!("saved to {} every {}", snapshot.path.display(), show_duration(snapshot.interval))
+            }
             None => "in memory only".into(),
         };
         writeln!(
@@ -53,11 +51,7 @@ impl Display for Summary<'_> {
             rooms.max_pins,
             show_duration(rooms.ttl)
         )?;
-        writeln!(
-            f,
-            "  tunnels  closed after {} of silence",
-            show_duration(config.tunnels.idle)
-        )?;
+        writeln!(f, "  tunnels  closed after {} of silence", show_duration(config.tunnels.idle))?;
         shards(config, f)?;
         probes(config, f)?;
         let admin = &config.admin;
@@ -80,24 +74,13 @@ fn shards(config: &Config, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let fixed = &config.shards.fixed;
     for shard in fixed.iter().take(MAX_LISTED) {
         let state = shard.state.as_str();
-        writeln!(
-            f,
-            "  shard    {} at {}; weight {}, {state}",
-            shard.name,
-            list(&shard.addresses),
-            shard.weight
-        )?;
+        writeln!(f, "  shard    {} at {}; weight {}, {state}", shard.name, list(&shard.addresses), shard.weight)?;
     }
     if let more @ 1.. = fixed.len().saturating_sub(MAX_LISTED) {
         writeln!(f, "  shard    … and {more} more")?;
     }
     for source in &config.shards.dns {
-        let DnsSource {
-            hold_down,
-            min_refresh,
-            max_refresh,
-            ..
-        } = source;
+        let DnsSource { hold_down, min_refresh, max_refresh, .. } = source;
         let what = match &source.record {
             DnsRecord::Srv { service } => format!("one per SRV target of {service}"),
             DnsRecord::Host { shard, host, port } => {
@@ -106,10 +89,7 @@ fn shards(config: &Config, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         };
         let (min, max) = (show_duration(*min_refresh), show_duration(*max_refresh));
         let held = show_duration(*hold_down);
-        writeln!(
-            f,
-            "  shards   {what}; asked every {min} to {max}, kept {held} when missing"
-        )?;
+        writeln!(f, "  shards   {what}; asked every {min} to {max}, kept {held} when missing")?;
     }
     Ok(())
 }
@@ -117,17 +97,9 @@ fn shards(config: &Config, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 fn probes(config: &Config, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let probes = &config.probes;
     let mut line = |name: &str, timing: &ProbeTiming| {
-        let ProbeTiming {
-            interval,
-            timeout,
-            rise,
-            fall,
-        } = timing;
+        let ProbeTiming { interval, timeout, rise, fall } = timing;
         let (interval, timeout) = (show_duration(*interval), show_duration(*timeout));
-        writeln!(
-            f,
-            "  probe    {name} every {interval} for up to {timeout}; down after {fall}, up after {rise}"
-        )
+        writeln!(f, "  probe    {name} every {interval} for up to {timeout}; down after {fall}, up after {rise}")
     };
     if let Some(timing) = &probes.tcp {
         line("TCP", timing)?;
@@ -142,9 +114,5 @@ fn probes(config: &Config, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 fn list(items: &[impl Display]) -> String {
-    items
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -12,18 +12,11 @@ fn parse(text: &str) -> Result<Loaded, ConfigErrors> {
 
 /// A configuration with one shard, and then the lines of `text`.
 fn with_shard(text: &str) -> Loaded {
-    parse(&format!(
-        "shards: {{static: [{{name: a, address: '10.0.0.1:80'}}]}}\n{text}"
-    ))
-    .expect("a good file")
+    parse(&format!("shards: {{static: [{{name: a, address: '10.0.0.1:80'}}]}}\n{text}")).expect("a good file")
 }
 
 fn warnings(text: &str) -> Vec<String> {
-    with_shard(text)
-        .warnings
-        .iter()
-        .map(ToString::to_string)
-        .collect()
+    with_shard(text).warnings.iter().map(ToString::to_string).collect()
 }
 
 fn errors(text: &str) -> String {
@@ -32,9 +25,7 @@ fn errors(text: &str) -> String {
 
 #[test]
 fn every_mistake_of_a_file_is_named_at_once_and_in_its_place() {
-    let got = Config::parse(include_str!("tests/bad.yaml"), Path::new("bad.yaml"))
-        .expect_err("a bad file")
-        .to_string();
+    let got = Config::parse(include_str!("tests/bad.yaml"), Path::new("bad.yaml")).expect_err("a bad file").to_string();
     let expected = include_str!("tests/bad.expected");
     // Line by line, so that a failure shows the line and not two screens.
     for (got, expected) in got.lines().zip(expected.lines()) {
@@ -46,13 +37,7 @@ fn every_mistake_of_a_file_is_named_at_once_and_in_its_place() {
 #[test]
 fn an_almost_empty_file_gets_the_defaults() {
     let Loaded { config, warnings } = with_shard("");
-    assert_eq!(
-        config,
-        Config {
-            shards: config.shards.clone(),
-            ..Config::default()
-        }
-    );
+    assert_eq!(config, Config { shards: config.shards.clone(), ..Config::default() });
     assert_eq!(config.shards.fixed[0].weight, 100);
     assert_eq!(warnings, []);
     // Sections whose fields are all commented out are empty, not wrong.
@@ -67,16 +52,13 @@ fn lines_and_columns_count_characters_and_follow_nesting() {
          roompin.yaml:6:49: shards.static[1].weight: must be a whole number from 0 to 256, not \"é\"\n\
          roompin.yaml:7:29: log.access: must be one of off, requests, all, not \"é\"\n";
     assert!(errors(text).starts_with(expected), "{}", errors(text));
-    assert!(
-        errors(text).contains("\nroompin.yaml:7:39: log.level: "),
-        "{}",
-        errors(text)
-    );
+    assert!(errors(text).contains("\nroompin.yaml:7:39: log.level: "), "{}", errors(text));
 }
 
 #[test]
 fn an_alias_is_blamed_where_it_is_used() {
-    let text = "front: {keepalive: &t 2h}\nshards: {static: [{name: a, address: '10.0.0.1:80'}]}\nrooms:\n  max_pins: *t\n";
+    let text =
+        "front: {keepalive: &t 2h}\nshards: {static: [{name: a, address: '10.0.0.1:80'}]}\nrooms:\n  max_pins: *t\n";
     let expected = "roompin.yaml:1:23: front.keepalive: must be 1s to 1h, not 2h\n\
                     roompin.yaml:4:13: rooms.max_pins: must be a whole number from 1 to 100000000, not \"2h\"";
     assert_eq!(errors(text), expected);
@@ -85,53 +67,23 @@ fn an_alias_is_blamed_where_it_is_used() {
 #[test]
 fn a_syntax_error_ends_reading_with_one_message() {
     for (text, expected) in [
-        (
-            "listen: [::]:8080\n",
-            "roompin.yaml:1:13: not readable as YAML: ",
-        ),
-        (
-            "a: \"x",
-            "roompin.yaml:1:4: not readable as YAML: unclosed quote",
-        ),
-        (
-            "a: 1\n---\nb: 1\n",
-            "roompin.yaml:2:1: only one YAML document is read",
-        ),
-        (
-            "- a\n",
-            "roompin.yaml:1:1: must be a section with fields, not a list",
-        ),
-        (
-            "hello",
-            "roompin.yaml:1:1: must be a section with fields, not \"hello\"",
-        ),
+        ("listen: [::]:8080\n", "roompin.yaml:1:13: not readable as YAML: "),
+        ("a: \"x", "roompin.yaml:1:4: not readable as YAML: unclosed quote"),
+        ("a: 1\n---\nb: 1\n", "roompin.yaml:2:1: only one YAML document is read"),
+        ("- a\n", "roompin.yaml:1:1: must be a section with fields, not a list"),
+        ("hello", "roompin.yaml:1:1: must be a section with fields, not \"hello\""),
     ] {
         let got = errors(text);
-        assert!(
-            got.starts_with(expected) && got.lines().count() == 1,
-            "{text:?}: {got}"
-        );
+        assert!(got.starts_with(expected) && got.lines().count() == 1, "{text:?}: {got}");
     }
-    assert!(
-        errors("listen: [::]:8080\n")
-            .ends_with("an address in brackets needs quotes: \"[::]:8080\"")
-    );
+    assert!(errors("listen: [::]:8080\n").ends_with("an address in brackets needs quotes: \"[::]:8080\""));
 }
 
 #[test]
 fn a_file_without_shards_is_refused() {
     let expected = "shards: no source of shards: give shards.static or shards.dns";
-    for text in [
-        "",
-        "# nothing\n",
-        "shards:\n",
-        "shards: {static: [], dns: []}",
-    ] {
-        assert!(
-            errors(text).ends_with(expected),
-            "{text:?}: {}",
-            errors(text)
-        );
+    for text in ["", "# nothing\n", "shards:\n", "shards: {static: [], dns: []}"] {
+        assert!(errors(text).ends_with(expected), "{text:?}: {}", errors(text));
     }
     // What is wrong with a source is said instead.
     assert_eq!(errors("shards: {static: no}").lines().count(), 1);
@@ -149,13 +101,7 @@ fn two_sockets_cannot_share_an_address() {
         clash("listen: ['[::1]:1', '[::1]:1']"),
         "roompin.yaml:2:21: listen[1]: [::1]:1 is already given in listen[0]"
     );
-    assert_eq!(
-        with_shard("listen: ['127.0.0.1:0', '127.0.0.1:0', '[::]:9090']")
-            .config
-            .listen
-            .len(),
-        3
-    );
+    assert_eq!(with_shard("listen: ['127.0.0.1:0', '127.0.0.1:0', '[::]:9090']").config.listen.len(), 3);
 }
 
 #[test]
@@ -167,40 +113,16 @@ fn values_may_be_written_in_every_documented_way() {
     )
     .config;
     assert_eq!(config.listen, ["[::1]:0".parse().unwrap()]);
-    assert_eq!(
-        (config.rooms.ttl, config.rooms.max_pins),
-        (Duration::from_secs(90), 5000)
-    );
-    assert_eq!(
-        (config.front.head_max_bytes, config.tunnels.buffer_max_bytes),
-        (2048, 1 << 20)
-    );
-    assert_eq!(
-        config.front.trusted_proxies,
-        ["10.1.2.3/32".parse().unwrap()]
-    );
-    assert_eq!(
-        (config.tunnels.idle, config.shutdown.drain_delay),
-        (Duration::from_secs(86_400), Duration::ZERO)
-    );
+    assert_eq!((config.rooms.ttl, config.rooms.max_pins), (Duration::from_secs(90), 5000));
+    assert_eq!((config.front.head_max_bytes, config.tunnels.buffer_max_bytes), (2048, 1 << 20));
+    assert_eq!(config.front.trusted_proxies, ["10.1.2.3/32".parse().unwrap()]);
+    assert_eq!((config.tunnels.idle, config.shutdown.drain_delay), (Duration::from_secs(86_400), Duration::ZERO));
     assert_eq!(config.log.access, AccessLog::Off);
     let half = Duration::from_millis(500);
-    let timing = ProbeTiming {
-        interval: half,
-        timeout: half,
-        ..ProbeTiming::default()
-    };
+    let timing = ProbeTiming { interval: half, timeout: half, ..ProbeTiming::default() };
     let host = Some("meet.example.org:8443".into());
     let expect = vec![(200, 200), (301, 302)];
-    assert_eq!(
-        config.probes.http,
-        Some(HttpProbe {
-            timing,
-            host,
-            expect,
-            ..HttpProbe::default()
-        })
-    );
+    assert_eq!(config.probes.http, Some(HttpProbe { timing, host, expect, ..HttpProbe::default() }));
 }
 
 #[test]
@@ -213,11 +135,7 @@ fn a_number_may_be_a_name_as_it_is_spelled() {
 fn probes_follow_what_is_configured() {
     let probes = |text: &str| {
         let probes = with_shard(text).config.probes;
-        (
-            probes.tcp.is_some(),
-            probes.http.is_some(),
-            probes.agent.is_some(),
-        )
+        (probes.tcp.is_some(), probes.http.is_some(), probes.agent.is_some())
     };
     assert_eq!(probes(""), (true, false, false));
     assert_eq!(probes("probes: {http: {}}"), (false, true, false));
@@ -225,18 +143,8 @@ fn probes_follow_what_is_configured() {
     assert_eq!(probes("probes: {tcp: off}"), (false, false, false));
     assert_eq!(probes("probes: {agent: {}}"), (true, false, true));
     let agents = "shards: {static: [{name: a, address: '10.0.0.1:80', agent_port: 6060}]}";
-    assert_eq!(
-        parse(agents).unwrap().config.probes.agent,
-        Some(ProbeTiming::default())
-    );
-    assert_eq!(
-        parse(&format!("{agents}\nprobes: {{agent: off}}"))
-            .unwrap()
-            .config
-            .probes
-            .agent,
-        None
-    );
+    assert_eq!(parse(agents).unwrap().config.probes.agent, Some(ProbeTiming::default()));
+    assert_eq!(parse(&format!("{agents}\nprobes: {{agent: off}}")).unwrap().config.probes.agent, None);
 }
 
 #[test]
@@ -244,73 +152,29 @@ fn dns_sources_are_read_with_their_defaults() {
     let text = "shards: {dns: [{srv: _http._tcp.web.local, servers: [10.0.0.53, '10.0.0.54:5353']}, {host: web.example.org, \
                 shard: b, port: 8080, min_refresh: 1m}]}";
     let Shards { dns, .. } = parse(text).unwrap().config.shards;
-    assert_eq!(
-        dns[0].record,
-        DnsRecord::Srv {
-            service: "_http._tcp.web.local".into()
-        }
-    );
-    assert_eq!(
-        dns[0].servers,
-        [
-            "10.0.0.53:53".parse().unwrap(),
-            "10.0.0.54:5353".parse().unwrap()
-        ]
-    );
-    assert_eq!(
-        (dns[0].hold_down, dns[0].max_refresh),
-        (Duration::from_secs(30), Duration::from_secs(30))
-    );
-    assert!(
-        matches!(&dns[1].record, DnsRecord::Host { host, port: 8080, .. } if host == "web.example.org")
-    );
-    assert_eq!(
-        dns[1].max_refresh,
-        Duration::from_secs(60),
-        "a long min_refresh alone is no contradiction"
-    );
+    assert_eq!(dns[0].record, DnsRecord::Srv { service: "_http._tcp.web.local".into() });
+    assert_eq!(dns[0].servers, ["10.0.0.53:53".parse().unwrap(), "10.0.0.54:5353".parse().unwrap()]);
+    assert_eq!((dns[0].hold_down, dns[0].max_refresh), (Duration::from_secs(30), Duration::from_secs(30)));
+    assert!(matches!(&dns[1].record, DnsRecord::Host { host, port: 8080, .. } if host == "web.example.org"));
+    assert_eq!(dns[1].max_refresh, Duration::from_secs(60), "a long min_refresh alone is no contradiction");
 }
 
 #[test]
 fn warnings_name_what_is_probably_not_meant() {
     let expected = [
-        (
-            "shutdown: {drain_delay: 10s}",
-            "2:11: shutdown.drain_window: with drain_delay this is 30s; ",
-        ),
-        (
-            "front: {trusted_proxies: [0.0.0.0/0]}",
-            "2:27: front.trusted_proxies[0]: believes",
-        ),
-        (
-            "upstream: {response_timeout: 60s}",
-            "2:30: upstream.response_timeout: cuts BOSH requests",
-        ),
-        (
-            "log: {level: inof}",
-            "2:14: log.level: \"inof\" is no level",
-        ),
+        ("shutdown: {drain_delay: 10s}", "2:11: shutdown.drain_window: with drain_delay this is 30s; "),
+        ("front: {trusted_proxies: [0.0.0.0/0]}", "2:27: front.trusted_proxies[0]: believes"),
+        ("upstream: {response_timeout: 60s}", "2:30: upstream.response_timeout: cuts BOSH requests"),
+        ("log: {level: inof}", "2:14: log.level: \"inof\" is no level"),
         ("probes: {tcp: off}", "2:9: probes: tcp and http are off"),
-        (
-            "probes: {agent: {}}",
-            "2:9: probes: agent is on, but no shard has an agent_port",
-        ),
-        (
-            "snapshot: {path: /nowhere/pins}",
-            "2:18: snapshot.path: the folder /nowhere does not exist",
-        ),
+        ("probes: {agent: {}}", "2:9: probes: agent is on, but no shard has an agent_port"),
+        ("snapshot: {path: /nowhere/pins}", "2:18: snapshot.path: the folder /nowhere does not exist"),
     ];
     for (text, start) in expected {
         let got = warnings(text);
-        assert!(
-            got.len() == 1 && got[0].starts_with(start),
-            "{text}: {got:?}"
-        );
+        assert!(got.len() == 1 && got[0].starts_with(start), "{text}: {got:?}");
     }
-    assert_eq!(
-        warnings("shutdown: {drain_delay: 9s}\nlog: {level: 'warn,proxy=debug'}"),
-        Vec::<String>::new()
-    );
+    assert_eq!(warnings("shutdown: {drain_delay: 9s}\nlog: {level: 'warn,proxy=debug'}"), Vec::<String>::new());
 }
 
 #[test]
@@ -325,42 +189,22 @@ fn secrets_must_exist_and_hold_something() {
             std::fs::write(&secret, content).unwrap();
             set_mode(&secret, mode);
         }
-        std::fs::write(
-            &file,
-            format!("{shard}admin: {{address: '0.0.0.0:9090', token_file: token}}"),
-        )
-        .unwrap();
+        std::fs::write(&file, format!("{shard}admin: {{address: '0.0.0.0:9090', token_file: token}}")).unwrap();
         Config::load(&file)
     };
-    for (content, expected) in [
-        (None, "cannot be read"),
-        (Some(" \n"), "is empty"),
-        (Some("two words"), "visible ASCII"),
-    ] {
+    for (content, expected) in
+        [(None, "cannot be read"), (Some(" \n"), "is empty"), (Some("two words"), "visible ASCII")]
+    {
         let got = check(content, 0o600).expect_err("a bad token").to_string();
-        assert!(
-            got.contains("admin.token_file: ")
-                && got.contains(expected)
-                && got.lines().count() == 1,
-            "{got}"
-        );
+        assert!(got.contains("admin.token_file: ") && got.contains(expected) && got.lines().count() == 1, "{got}");
     }
     let loaded = check(Some("0123456789abcdef\n"), 0o600).unwrap();
-    assert_eq!(
-        loaded.config.admin.token_file,
-        Some(folder.path().join("token"))
-    );
+    assert_eq!(loaded.config.admin.token_file, Some(folder.path().join("token")));
     assert_eq!(loaded.warnings, []);
-    assert_eq!(
-        super::secret::read_token(&folder.path().join("token")).unwrap(),
-        "0123456789abcdef"
-    );
+    assert_eq!(super::secret::read_token(&folder.path().join("token")).unwrap(), "0123456789abcdef");
     if cfg!(unix) {
         let loose = check(Some("0123456789abcdef\n"), 0o644).unwrap().warnings;
-        assert!(
-            loose.len() == 1 && loose[0].message.contains("every user"),
-            "{loose:?}"
-        );
+        assert!(loose.len() == 1 && loose[0].message.contains("every user"), "{loose:?}");
     }
 }
 
@@ -376,10 +220,8 @@ fn set_mode(path: &Path, mode: u32) {
 #[test]
 fn a_reload_refuses_only_what_needs_a_restart() {
     let old = with_shard("").config;
-    let new = with_shard(
-        "listen: 127.0.0.1:1\nthreads: 3\nadmin: {address: '127.0.0.1:2'}\nsnapshot: {path: p}\n",
-    )
-    .config;
+    let new =
+        with_shard("listen: 127.0.0.1:1\nthreads: 3\nadmin: {address: '127.0.0.1:2'}\nsnapshot: {path: p}\n").config;
     let expected = [
         "listen: changing 0.0.0.0:8080 to 127.0.0.1:1 needs a restart",
         "threads: changing 0 to 3 needs a restart",
@@ -389,10 +231,7 @@ fn a_reload_refuses_only_what_needs_a_restart() {
     assert_eq!(old.reload_refusals(&new), expected);
     let mut keyed = old.clone();
     keyed.rooms.key_file = Some("room.key".into());
-    assert_eq!(
-        old.reload_refusals(&keyed),
-        ["rooms.key_file: changing the built-in key to room.key needs a restart"]
-    );
+    assert_eq!(old.reload_refusals(&keyed), ["rooms.key_file: changing the built-in key to room.key needs a restart"]);
     let harmless = with_shard(
         "front: {head_timeout: 1s, max_connections: 5, trusted_proxies: []}\nrooms: {ttl: 1h, max_pins: 9}\ntunnels: \
          {idle: 1m}\nupstream: {pool_size: 1}\nprobes: {http: {}}\nshutdown: {drain_delay: 1s}\nlog: {level: debug, \
@@ -410,21 +249,11 @@ fn alias_bombs_and_deep_or_wide_files_are_refused() {
         writeln!(bomb, "{name}: &{name} [{ten}]").unwrap();
     }
     let laughs = errors(&bomb);
-    assert!(
-        laughs.contains("not readable as YAML: alias replay limit") && laughs.lines().count() == 1,
-        "{laughs}"
-    );
-    for text in [
-        "[".repeat(100_000),
-        "{a: ".repeat(10_000),
-        format!("a: [{}]", "x,".repeat(400_000)),
-        "&a [*a]".into(),
-    ] {
+    assert!(laughs.contains("not readable as YAML: alias replay limit") && laughs.lines().count() == 1, "{laughs}");
+    for text in ["[".repeat(100_000), "{a: ".repeat(10_000), format!("a: [{}]", "x,".repeat(400_000)), "&a [*a]".into()]
+    {
         let got = errors(&text);
-        assert!(
-            got.contains("not readable as YAML") && got.len() < 300,
-            "{got}"
-        );
+        assert!(got.contains("not readable as YAML") && got.len() < 300, "{got}");
     }
 }
 
@@ -446,10 +275,7 @@ fn a_file_over_1_mib_is_refused_before_it_is_parsed() {
 fn a_file_that_cannot_be_read_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let message = |path: &Path| Config::load(path).unwrap_err().to_string();
-    assert!(
-        message(&folder.path().join("none.yaml"))
-            .ends_with("none.yaml: No such file or directory (os error 2)")
-    );
+    assert!(message(&folder.path().join("none.yaml")).ends_with("none.yaml: No such file or directory (os error 2)"));
     assert!(message(folder.path()).ends_with(": is a folder, not a file"));
     let latin1 = folder.path().join("latin1.yaml");
     std::fs::write(&latin1, b"a: 1\nb: caf\xe9\n").unwrap();

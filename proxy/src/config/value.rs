@@ -20,13 +20,7 @@ use super::{
 };
 
 /// Units of time, largest first.
-const TIME_UNITS: [(&str, u64); 5] = [
-    ("d", 86_400_000),
-    ("h", 3_600_000),
-    ("m", 60_000),
-    ("s", 1_000),
-    ("ms", 1),
-];
+const TIME_UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 /// Units of size, largest first.
 const SIZE_UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
 
@@ -45,20 +39,13 @@ impl Field<'_> {
     }
 
     /// A whole number.
-    pub(super) fn number<T: Copy + FromStr + PartialOrd + Display>(
-        &self,
-        min: T,
-        max: T,
-    ) -> Read<T> {
+    pub(super) fn number<T: Copy + FromStr + PartialOrd + Display>(&self, min: T, max: T) -> Read<T> {
         let text = self.text()?;
         let digits = text.strip_prefix('-').unwrap_or(text);
-        let numeric = digits.starts_with(|c: char| c.is_ascii_digit())
-            && digits.chars().all(|c| c.is_ascii_digit() || c == '_');
+        let numeric =
+            digits.starts_with(|c: char| c.is_ascii_digit()) && digits.chars().all(|c| c.is_ascii_digit() || c == '_');
         if !numeric {
-            return Err(format!(
-                "must be a whole number from {min} to {max}, not \"{}\"",
-                clip(text)
-            ));
+            return Err(format!("must be a whole number from {min} to {max}, not \"{}\"", clip(text)));
         }
         match text.replace('_', "").parse::<T>() {
             Ok(number) if number >= min && number <= max => Ok(number),
@@ -70,12 +57,7 @@ impl Field<'_> {
     pub(super) fn duration(&self, min: Duration, max: Duration) -> Read<Duration> {
         let text = self.text()?;
         let (number, unit) = split_unit(text);
-        let wrong = || {
-            format!(
-                "must be a time such as 500ms, 10s, 5m or 1h, not \"{}\"",
-                clip(text)
-            )
-        };
+        let wrong = || format!("must be a time such as 500ms, 10s, 5m or 1h, not \"{}\"", clip(text));
         let count: u64 = number.parse().map_err(|_| wrong())?;
         let duration = match TIME_UNITS.iter().find(|(name, _)| *name == unit) {
             Some((_, millis)) => Duration::from_millis(count.saturating_mul(*millis)),
@@ -86,12 +68,7 @@ impl Field<'_> {
             None => return Err(wrong()),
         };
         if duration < min || duration > max {
-            return Err(format!(
-                "must be {} to {}, not {}",
-                show_duration(min),
-                show_duration(max),
-                clip(text)
-            ));
+            return Err(format!("must be {} to {}, not {}", show_duration(min), show_duration(max), clip(text)));
         }
         Ok(duration)
     }
@@ -100,12 +77,7 @@ impl Field<'_> {
     pub(super) fn size(&self, min: usize, max: usize) -> Read<usize> {
         let text = self.text()?;
         let (number, unit) = split_unit(text);
-        let wrong = || {
-            format!(
-                "must be a size such as 16KiB, 1MiB or 16384, not \"{}\"",
-                clip(text)
-            )
-        };
+        let wrong = || format!("must be a size such as 16KiB, 1MiB or 16384, not \"{}\"", clip(text));
         let count: u64 = number.parse().map_err(|_| wrong())?;
         let factor = match SIZE_UNITS.iter().find(|(name, _)| *name == unit) {
             Some((_, factor)) => *factor,
@@ -114,12 +86,7 @@ impl Field<'_> {
         };
         match usize::try_from(count.saturating_mul(factor)) {
             Ok(size) if size >= min && size <= max => Ok(size),
-            _ => Err(format!(
-                "must be {} to {}, not {}",
-                show_size(min),
-                show_size(max),
-                clip(text)
-            )),
+            _ => Err(format!("must be {} to {}, not {}", show_size(min), show_size(max), clip(text))),
         }
     }
 
@@ -148,19 +115,13 @@ impl Field<'_> {
             return Err(format!("needs a port, such as {}", SocketAddr::new(ip, 80)));
         }
         let address: SocketAddr = text.parse().map_err(|_| {
-            format!(
-                "must be an IP address and a port, such as 10.0.0.1:80, not \"{}\"; {names}",
-                clip(text)
-            )
+            format!("must be an IP address and a port, such as 10.0.0.1:80, not \"{}\"; {names}", clip(text))
         })?;
         if address.port() == 0 {
             return Err("must have a port from 1 to 65535, not 0".into());
         }
         if address.ip().is_unspecified() {
-            return Err(format!(
-                "must be the address of a server, not {}, which is any",
-                address.ip()
-            ));
+            return Err(format!("must be the address of a server, not {}, which is any", address.ip()));
         }
         Ok(address)
     }
@@ -179,12 +140,9 @@ impl Field<'_> {
         if let Ok(ip) = text.parse::<IpAddr>() {
             return Ok(IpNet::from(ip));
         }
-        let network: IpNet = text.parse().map_err(|_| {
-            format!(
-                "must be a network such as 10.0.0.0/8 or fd00::/8, not \"{}\"",
-                clip(text)
-            )
-        })?;
+        let network: IpNet = text
+            .parse()
+            .map_err(|_| format!("must be a network such as 10.0.0.0/8 or fd00::/8, not \"{}\"", clip(text)))?;
         if network.trunc() != network {
             let (whole, one) = (network.trunc(), network.addr());
             return Err(format!(
@@ -198,9 +156,7 @@ impl Field<'_> {
     pub(super) fn shard_name(&self) -> Read<ShardName> {
         let text = self.text()?;
         if text.parse::<IpAddr>().is_ok() {
-            return Err(format!(
-                "must be a name that stays when the address changes, not the address {text}"
-            ));
+            return Err(format!("must be a name that stays when the address changes, not the address {text}"));
         }
         ShardName::new(text).map_err(|error| error.to_string())
     }
@@ -209,24 +165,17 @@ impl Field<'_> {
     pub(super) fn dns_name(&self) -> Read<String> {
         let text = self.text()?;
         if text.parse::<IpAddr>().is_ok() || text.parse::<SocketAddr>().is_ok() {
-            return Err(format!(
-                "must be a DNS name; the address {text} belongs in shards.static"
-            ));
+            return Err(format!("must be a DNS name; the address {text} belongs in shards.static"));
         }
         let label = |label: &str| {
             (1..=63).contains(&label.len())
-                && label
-                    .chars()
-                    .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+                && label.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
         };
         let bare = text.strip_suffix('.').unwrap_or(text);
         if bare.len() <= ShardName::MAX_LEN && bare.split('.').all(label) {
             Ok(text.to_owned())
         } else {
-            Err(format!(
-                "must be a DNS name such as web.jitsi.svc.cluster.local, not \"{}\"",
-                clip(text)
-            ))
+            Err(format!("must be a DNS name such as web.jitsi.svc.cluster.local, not \"{}\"", clip(text)))
         }
     }
 
@@ -234,19 +183,11 @@ impl Field<'_> {
     pub(super) fn statuses(&self) -> Read<(u16, u16)> {
         let text = self.text()?;
         let (first, last) = text.split_once('-').unwrap_or((text, text));
-        let status = |text: &str| {
-            text.trim()
-                .parse()
-                .ok()
-                .filter(|status| (100..=599).contains(status))
-        };
+        let status = |text: &str| text.trim().parse().ok().filter(|status| (100..=599).contains(status));
         match (status(first), status(last)) {
             (Some(first), Some(last)) if first <= last => Ok((first, last)),
             (Some(first), Some(last)) => Err(format!("must go upwards, such as {last}-{first}")),
-            _ => Err(format!(
-                "must be a status from 100 to 599, or a range such as 200-399, not \"{}\"",
-                clip(text)
-            )),
+            _ => Err(format!("must be a status from 100 to 599, or a range such as 200-399, not \"{}\"", clip(text))),
         }
     }
 
@@ -258,13 +199,7 @@ impl Field<'_> {
 
 impl Section<'_> {
     /// A time with a default and bounds.
-    pub(super) fn duration(
-        &mut self,
-        name: &'static str,
-        default: Duration,
-        min: Duration,
-        max: Duration,
-    ) -> Duration {
+    pub(super) fn duration(&mut self, name: &'static str, default: Duration, min: Duration, max: Duration) -> Duration {
         self.read(name, default, |field| field.duration(min, max))
     }
 
@@ -282,9 +217,7 @@ impl Section<'_> {
 
 /// `10s` is `("10", "s")`.
 fn split_unit(text: &str) -> (&str, &str) {
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     (number, unit.trim_start_matches(' '))
 }
@@ -292,9 +225,7 @@ fn split_unit(text: &str) -> (&str, &str) {
 /// The shortest spelling that the file would accept.
 pub(super) fn show_duration(duration: Duration) -> String {
     let millis = duration.as_millis();
-    let exact = TIME_UNITS
-        .iter()
-        .find(|(_, unit)| millis > 0 && millis.is_multiple_of(u128::from(*unit)));
+    let exact = TIME_UNITS.iter().find(|(_, unit)| millis > 0 && millis.is_multiple_of(u128::from(*unit)));
     match exact {
         Some((name, unit)) => format!("{}{name}", millis / u128::from(*unit)),
         None => "0s".into(),
@@ -303,9 +234,7 @@ pub(super) fn show_duration(duration: Duration) -> String {
 
 /// The shortest spelling that the file would accept.
 pub(super) fn show_size(size: usize) -> String {
-    let exact = SIZE_UNITS
-        .iter()
-        .find(|(_, unit)| size > 0 && (size as u64).is_multiple_of(*unit));
+    let exact = SIZE_UNITS.iter().find(|(_, unit)| size > 0 && (size as u64).is_multiple_of(*unit));
     match exact {
         Some((name, unit)) => format!("{}{name}", size as u64 / unit),
         None => size.to_string(),

@@ -42,34 +42,18 @@ pub(super) async fn run(source: DnsSource, reporter: Reporter) {
     let mut failures = 0_u32;
     loop {
         let round = tokio::time::timeout(ROUND_TIMEOUT, watcher.round()).await;
-        let wait = match round.unwrap_or_else(|_| {
-            Err(DiscoveryError::Timeout {
-                query: watcher.query(),
-            })
-        }) {
+        let wait = match round.unwrap_or_else(|_| Err(DiscoveryError::Timeout { query: watcher.query() })) {
             Ok(round) => {
-                failures = if round.denied {
-                    failures.saturating_add(1)
-                } else {
-                    0
-                };
+                failures = if round.denied { failures.saturating_add(1) } else { 0 };
                 if !watcher.tell(round.shards, &reporter).await {
                     return;
                 }
-                watcher.log.report(
-                    round.problems.iter().map(ToString::to_string).collect(),
-                    &reporter,
-                );
+                watcher.log.report(round.problems.iter().map(ToString::to_string).collect(), &reporter);
                 if !round.denied {
                     reporter.answered(round.found);
                 }
-                round
-                    .problems
-                    .into_iter()
-                    .for_each(|problem| reporter.failed(problem));
-                let ttl = round
-                    .ttl
-                    .unwrap_or_else(|| schedule::after_failure(&watcher.source, failures));
+                round.problems.into_iter().for_each(|problem| reporter.failed(problem));
+                let ttl = round.ttl.unwrap_or_else(|| schedule::after_failure(&watcher.source, failures));
                 schedule::after_answer(&watcher.source, ttl, watcher.is_missing())
             }
             Err(error) => {
@@ -138,19 +122,13 @@ impl Watcher {
         };
         let round = match self.source.record.clone() {
             DnsRecord::Srv { service } => self.srv_round(&servers, &service).await,
-            DnsRecord::Host { shard, host, port } => {
-                self.host_round(&servers, &shard, &host, port).await
-            }
+            DnsRecord::Host { shard, host, port } => self.host_round(&servers, &shard, &host, port).await,
         };
         self.servers = Some(servers);
         match round {
-            Err(Nothing::Denied(error, ttl)) => Ok(Round {
-                shards: Vec::new(),
-                found: 0,
-                ttl,
-                denied: true,
-                problems: vec![error],
-            }),
+            Err(Nothing::Denied(error, ttl)) => {
+                Ok(Round { shards: Vec::new(), found: 0, ttl, denied: true, problems: vec![error] })
+            }
             Err(Nothing::Failed(error)) => Err(error),
             Ok(round) => Ok(round),
         }
@@ -162,10 +140,7 @@ impl Watcher {
         let mut ttl = found.srv.ttl;
         let records = answer::bounded(found.srv.records, &mut problems);
         let mut addresses: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
-        let targets: BTreeSet<&str> = records
-            .iter()
-            .map(|record| record.target.as_str())
-            .collect();
+        let targets: BTreeSet<&str> = records.iter().map(|record| record.target.as_str()).collect();
         for (name, ip, life) in found.glue {
             if targets.contains(name.as_str()) {
                 let ips = addresses.entry(name).or_default();
@@ -176,11 +151,8 @@ impl Watcher {
             }
         }
         // The server sends addresses along for all of a target's families or for none of them.
-        let unknown: Vec<String> = targets
-            .into_iter()
-            .filter(|target| !addresses.contains_key(*target))
-            .map(str::to_owned)
-            .collect();
+        let unknown: Vec<String> =
+            targets.into_iter().filter(|target| !addresses.contains_key(*target)).map(str::to_owned).collect();
         let known = &self.known;
         let resolved: Vec<_> = stream::iter(unknown)
             .map(|target| async move {
@@ -201,21 +173,9 @@ impl Watcher {
             problems.extend(merged.failure);
         }
         let defaults = self.defaults();
-        let shards = answer::srv_shards(
-            &records,
-            &addresses,
-            &mut self.shared,
-            defaults,
-            &mut problems,
-        );
+        let shards = answer::srv_shards(&records, &addresses, &mut self.shared, defaults, &mut problems);
         self.remember(addresses);
-        Ok(Round {
-            found: shards.len(),
-            shards,
-            ttl: Some(ttl),
-            denied: false,
-            problems,
-        })
+        Ok(Round { found: shards.len(), shards, ttl: Some(ttl), denied: false, problems })
     }
 
     async fn host_round(
@@ -226,16 +186,8 @@ impl Watcher {
         port: u16,
     ) -> Result<Round, Nothing> {
         if let Ok(ip) = host.parse::<IpAddr>() {
-            let shards: Vec<_> = answer::host_shard(shard, port, &[ip], self.defaults())
-                .into_iter()
-                .collect();
-            return Ok(Round {
-                found: 1,
-                shards,
-                ttl: Some(Duration::MAX),
-                denied: false,
-                problems: Vec::new(),
-            });
+            let shards: Vec<_> = answer::host_shard(shard, port, &[ip], self.defaults()).into_iter().collect();
+            return Ok(Round { found: 1, shards, ttl: Some(Duration::MAX), denied: false, problems: Vec::new() });
         }
         let (v4, v6) = both_families(servers, host).await;
         let (v4, v6) = match (v4, v6) {
@@ -249,18 +201,10 @@ impl Watcher {
         };
         let before = self.known.get(host).map(Vec::as_slice).unwrap_or_default();
         let merged = merge_families(v4, v6, before);
-        let shards: Vec<_> = answer::host_shard(shard, port, &merged.addresses, self.defaults())
-            .into_iter()
-            .collect();
+        let shards: Vec<_> = answer::host_shard(shard, port, &merged.addresses, self.defaults()).into_iter().collect();
         self.remember(BTreeMap::from([(host.to_owned(), merged.addresses)]));
         let problems = merged.failure.into_iter().collect();
-        Ok(Round {
-            found: shards.len(),
-            shards,
-            ttl: merged.ttl,
-            denied: false,
-            problems,
-        })
+        Ok(Round { found: shards.len(), shards, ttl: merged.ttl, denied: false, problems })
     }
 
     /// Passes an answer on, with what its absences mean.
@@ -281,8 +225,7 @@ impl Watcher {
     }
 
     fn is_missing(&self) -> bool {
-        self.missing_until
-            .is_some_and(|until| Instant::now() < until)
+        self.missing_until.is_some_and(|until| Instant::now() < until)
     }
 
     /// Also keeps the addresses of targets that this answer lacks, which may be a thin one.
@@ -294,10 +237,7 @@ impl Watcher {
     }
 
     fn defaults(&self) -> Defaults {
-        Defaults {
-            weight: self.source.weight,
-            agent_port: self.source.agent_port,
-        }
+        Defaults { weight: self.source.weight, agent_port: self.source.agent_port }
     }
 }
 

@@ -53,14 +53,9 @@ impl Origin {
         let proto = believed(&PROTO).or(Some(HeaderValue::from_static("http")));
         let host = believed(&HOST).or_else(|| HeaderValue::from_bytes(host?).ok());
         let chain = chain.and_then(|list| HeaderValue::from_bytes(&[&list[..], b", ", peer.as_bytes()].concat()).ok());
-        [
-            (FOR, chain.or_else(|| peer_value.clone())),
-            (PROTO, proto),
-            (HOST, host),
-            (REAL_IP, real_ip.or(peer_value)),
-        ]
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value?)))
+        [(FOR, chain.or_else(|| peer_value.clone())), (PROTO, proto), (HOST, host), (REAL_IP, real_ip.or(peer_value))]
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
     }
 }
 
@@ -112,11 +107,8 @@ mod tests {
 
     #[test]
     fn a_trusted_caller_is_believed_and_extended() {
-        let said = [
-            ("x-forwarded-for", "1.1.1.1"),
-            ("x-forwarded-for", "2.2.2.2, 3.3.3.3"),
-            ("x-forwarded-proto", "https"),
-        ];
+        let said =
+            [("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "2.2.2.2, 3.3.3.3"), ("x-forwarded-proto", "https")];
         let expected = [
             "x-forwarded-for: 1.1.1.1, 2.2.2.2, 3.3.3.3, 10.1.2.3",
             "x-forwarded-proto: https",

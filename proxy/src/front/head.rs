@@ -135,13 +135,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Head, HeadError> {
         start..start + part.len()
     };
     let (path, query) = split_target(target)?;
-    Ok(Head {
-        len: bytes.len(),
-        path: place(path),
-        query: query.map(place),
-        framing,
-        websocket,
-    })
+    Ok(Head { len: bytes.len(), path: place(path), query: query.map(place), framing, websocket })
 }
 
 /// What the checks need to know of all header fields.

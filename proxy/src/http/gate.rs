@@ -13,7 +13,12 @@ use pingora::{
 };
 
 use super::Passage;
-use crate::{access_log, edge::Edge, front::refusal::{RETRY_AFTER, Refusal}, metrics::RequestOutcome};
+use crate::{
+    access_log,
+    edge::Edge,
+    front::refusal::{RETRY_AFTER, Refusal},
+    metrics::RequestOutcome,
+};
 
 const SHARD_HEADER: HeaderName = HeaderName::from_static("x-jitsi-shard");
 
@@ -81,7 +86,8 @@ impl ProxyHttp for Gate {
             return Error::e_explain(HTTPStatus(503), "the shard has left");
         };
         // Attempts go round the shard's addresses, starting anywhere, so that equal choices share the load.
-        let offset = passage.attempts as usize + passage.started.elapsed().subsec_nanos() as usize % shard.addresses.len();
+        let offset =
+            passage.attempts as usize + passage.started.elapsed().subsec_nanos() as usize % shard.addresses.len();
         let address = shard.addresses[offset % shard.addresses.len()];
         passage.attempts += 1;
         passage.connecting = Some(Instant::now());

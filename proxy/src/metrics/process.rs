@@ -34,44 +34,19 @@ pub(super) struct ProcessCollector {
 impl ProcessCollector {
     pub(super) fn new() -> prometheus::Result<Self> {
         Ok(Self {
-            cpu: Counter::new(
-                "process_cpu_seconds_total",
-                "CPU time used by the proxy, in user and kernel mode.",
-            )?,
-            resident: Gauge::new(
-                "process_resident_memory_bytes",
-                "Memory of the proxy that is in RAM (RSS).",
-            )?,
-            virtual_size: Gauge::new(
-                "process_virtual_memory_bytes",
-                "Address space of the proxy.",
-            )?,
-            open_fds: Gauge::new(
-                "process_open_fds",
-                "Open file descriptors; each connection is one, a tunnel two.",
-            )?,
-            max_fds: Gauge::new(
-                "process_max_fds",
-                "Limit on open file descriptors (ulimit -n); 0 if there is none.",
-            )?,
+            cpu: Counter::new("process_cpu_seconds_total", "CPU time used by the proxy, in user and kernel mode.")?,
+            resident: Gauge::new("process_resident_memory_bytes", "Memory of the proxy that is in RAM (RSS).")?,
+            virtual_size: Gauge::new("process_virtual_memory_bytes", "Address space of the proxy.")?,
+            open_fds: Gauge::new("process_open_fds", "Open file descriptors; each connection is one, a tunnel two.")?,
+            max_fds: Gauge::new("process_max_fds", "Limit on open file descriptors (ulimit -n); 0 if there is none.")?,
             threads: Gauge::new("process_threads", "Threads of the proxy.")?,
-            start: Gauge::new(
-                "process_start_time_seconds",
-                "When the proxy was started, in Unix time.",
-            )?,
+            start: Gauge::new("process_start_time_seconds", "When the proxy was started, in Unix time.")?,
             scrape: Mutex::new(()),
         })
     }
 
     fn gauges(&self) -> [&Gauge; 6] {
-        [
-            &self.resident,
-            &self.virtual_size,
-            &self.open_fds,
-            &self.max_fds,
-            &self.threads,
-            &self.start,
-        ]
+        [&self.resident, &self.virtual_size, &self.open_fds, &self.max_fds, &self.threads, &self.start]
     }
 
     fn read(&self) {
@@ -82,19 +57,15 @@ impl ProcessCollector {
         self.virtual_size.set(kib("VmSize:"));
         #[allow(clippy::cast_precision_loss, reason = "metrics are floats")]
         {
-            self.threads
-                .set(field(&status, "Threads:").unwrap_or(0) as f64);
-            self.max_fds
-                .set(field(&read("limits"), "Max open files").unwrap_or(0) as f64);
+            self.threads.set(field(&status, "Threads:").unwrap_or(0) as f64);
+            self.max_fds.set(field(&read("limits"), "Max open files").unwrap_or(0) as f64);
             self.open_fds.set(open_fds() as f64);
         }
         let stat = read("stat");
         if let Some(used) = cpu_seconds(&stat) {
             self.cpu.inc_by((used - self.cpu.get()).max(0.0));
         }
-        if let Some(start) =
-            start_seconds(&stat, &fs::read_to_string("/proc/stat").unwrap_or_default())
-        {
+        if let Some(start) = start_seconds(&stat, &fs::read_to_string("/proc/stat").unwrap_or_default()) {
             self.start.set(start);
         }
     }
@@ -126,9 +97,7 @@ fn field(text: &str, key: &str) -> Option<u64> {
 
 /// The fields of /proc/self/stat after the command, which may itself hold spaces and brackets. The first is field 3.
 fn stat_fields(stat: &str) -> impl Iterator<Item = &str> {
-    stat.rsplit_once(')')
-        .map_or("", |(_, rest)| rest)
-        .split_whitespace()
+    stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace()
 }
 
 fn cpu_seconds(stat: &str) -> Option<f64> {
@@ -141,10 +110,7 @@ fn start_seconds(stat: &str, system: &str) -> Option<f64> {
     // Field 22: ticks between boot and start.
     let after_boot: f64 = stat_fields(stat).nth(19)?.parse().ok()?;
     let boot = field(system, "btime")?;
-    #[allow(
-        clippy::cast_precision_loss,
-        reason = "Unix seconds fit a double for a while yet"
-    )]
+    #[allow(clippy::cast_precision_loss, reason = "Unix seconds fit a double for a while yet")]
     Some(boot as f64 + after_boot / USER_HZ)
 }
 
@@ -164,10 +130,7 @@ mod tests {
     fn survives_brackets_in_the_command() {
         let stat = "7 (a) b) (c) S 1 7 7 0 -1 4194560 1 2 3 4 250 150 0 0 20 0 9 0 5000 1 2";
         assert_eq!(cpu_seconds(stat), Some(4.0));
-        assert_eq!(
-            start_seconds(stat, "cpu 1 2\nbtime 1700000000\n"),
-            Some(1_700_000_050.0)
-        );
+        assert_eq!(start_seconds(stat, "cpu 1 2\nbtime 1700000000\n"), Some(1_700_000_050.0));
         assert_eq!(cpu_seconds("nonsense"), None);
     }
 
@@ -176,19 +139,13 @@ mod tests {
         let collector = ProcessCollector::new().unwrap();
         let families = collector.collect();
         assert_eq!(families.len(), 7);
-        assert!(
-            collector.resident.get() > 1e6,
-            "{}",
-            collector.resident.get()
-        );
+        assert!(collector.resident.get() > 1e6, "{}", collector.resident.get());
         assert!(collector.resident.get() < collector.virtual_size.get());
         assert!(collector.threads.get() >= 1.0);
         assert!(collector.start.get() > 1.577e9, "{}", collector.start.get());
         let before = collector.open_fds.get();
         assert!(before >= 3.0, "{before}");
-        let files: Vec<_> = (0..50)
-            .map(|_| fs::File::open("/proc/self/stat").unwrap())
-            .collect();
+        let files: Vec<_> = (0..50).map(|_| fs::File::open("/proc/self/stat").unwrap()).collect();
         collector.collect();
         let after = collector.open_fds.get();
         // Other tests of this process open files too, hence no exact difference.

@@ -1,8 +1,8 @@
 //! Making a metric and adding it to the registry in one step.
 
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, core::Collector,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    core::Collector,
 };
 
 /// Names, labels and buckets are constants of this crate and every test makes a whole [`super::Metrics`], so an
@@ -36,29 +36,13 @@ pub(super) fn seconds(to: &Registry, name: &str, help: &str) -> prometheus::Gaug
 }
 
 pub(super) fn histogram(to: &Registry, name: &str, help: &str, buckets: &[f64]) -> Histogram {
-    add(
-        to,
-        Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())),
-    )
+    add(to, Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())))
 }
 
-pub(super) fn histograms(
-    to: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-    buckets: &[f64],
-) -> HistogramVec {
-    add(
-        to,
-        HistogramVec::new(
-            HistogramOpts::new(name, help).buckets(buckets.to_vec()),
-            labels,
-        ),
-    )
+pub(super) fn histograms(to: &Registry, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
+    add(to, HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels))
 }
 
 pub(super) fn collector(to: &Registry, collector: prometheus::Result<impl Collector + 'static>) {
-    to.register(Box::new(collector.expect(CONSTANT)))
-        .expect(CONSTANT);
+    to.register(Box::new(collector.expect(CONSTANT))).expect(CONSTANT);
 }

@@ -20,14 +20,8 @@ impl Runtimes {
         let gauges = |name, help| gauges(to, name, help, &["runtime"]);
         Self {
             watched: Mutex::default(),
-            workers: gauges(
-                "roompin_runtime_workers",
-                "Worker threads of the tokio runtime.",
-            ),
-            tasks: gauges(
-                "roompin_runtime_alive_tasks",
-                "Tasks of the tokio runtime that have not ended.",
-            ),
+            workers: gauges("roompin_runtime_workers", "Worker threads of the tokio runtime."),
+            tasks: gauges("roompin_runtime_alive_tasks", "Tasks of the tokio runtime that have not ended."),
             queued: gauges(
                 "roompin_runtime_queued_tasks",
                 "Tasks waiting for any worker; steadily above 0 means that the CPUs are too few.",
@@ -42,22 +36,11 @@ impl Runtimes {
     }
 
     pub(super) fn sample(&self) {
-        for (name, handle) in self
-            .watched
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-        {
+        for (name, handle) in self.watched.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             let metrics = handle.metrics();
-            self.workers
-                .with_label_values(&[name])
-                .set(as_gauge(metrics.num_workers()));
-            self.tasks
-                .with_label_values(&[name])
-                .set(as_gauge(metrics.num_alive_tasks()));
-            self.queued
-                .with_label_values(&[name])
-                .set(as_gauge(metrics.global_queue_depth()));
+            self.workers.with_label_values(&[name]).set(as_gauge(metrics.num_workers()));
+            self.tasks.with_label_values(&[name]).set(as_gauge(metrics.num_alive_tasks()));
+            self.queued.with_label_values(&[name]).set(as_gauge(metrics.global_queue_depth()));
         }
     }
 }

@@ -3,8 +3,7 @@
 use std::{marker::PhantomData, time::Duration};
 
 use prometheus::{
-    Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
-    core::MetricVecBuilder,
+    Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, core::MetricVecBuilder,
 };
 use router_core::{
     registry::ProbeKind,
@@ -25,10 +24,7 @@ pub struct Counters<L> {
 
 impl<L: Label> Counters<L> {
     pub(super) fn new(counter: impl Fn(&'static str) -> IntCounter) -> Self {
-        Self {
-            each: L::ALL.iter().map(|label| counter(label.as_str())).collect(),
-            label: PhantomData,
-        }
+        Self { each: L::ALL.iter().map(|label| counter(label.as_str())).collect(), label: PhantomData }
     }
 
     /// Counts one.
@@ -114,8 +110,7 @@ pub fn probe_name(probe: ProbeKind) -> &'static str {
 }
 
 /// The states in the order of [`ShardMetrics::state`].
-pub(super) const STATES: [ShardState; 3] =
-    [ShardState::Ready, ShardState::Draining, ShardState::Down];
+pub(super) const STATES: [ShardState; 3] = [ShardState::Ready, ShardState::Draining, ShardState::Down];
 const PROBES: [ProbeKind; 3] = [ProbeKind::Tcp, ProbeKind::Http, ProbeKind::Agent];
 
 /// The metric families that have a `shard` label.
@@ -137,9 +132,7 @@ pub(super) struct ShardFamilies {
 }
 
 /// 100 µs (same host) to 10 s (above any sensible `upstream.connect_timeout`).
-const CONNECT_BUCKETS: [f64; 10] = [
-    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.05, 0.25, 1.0, 10.0,
-];
+const CONNECT_BUCKETS: [f64; 10] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.05, 0.25, 1.0, 10.0];
 
 impl ShardFamilies {
     pub(super) fn new(to: &Registry) -> Self {
@@ -169,12 +162,7 @@ impl ShardFamilies {
                 "Bytes relayed through tunnels.",
                 &["shard", "direction"],
             ),
-            pins_made: counters(
-                to,
-                "roompin_pins_made_total",
-                "New rooms pinned to the shard.",
-                &["shard"],
-            ),
+            pins_made: counters(to, "roompin_pins_made_total", "New rooms pinned to the shard.", &["shard"]),
             pins_moved_here: counters(
                 to,
                 "roompin_pins_moved_total",
@@ -194,12 +182,7 @@ impl ShardFamilies {
                 &["shard"],
                 &CONNECT_BUCKETS,
             ),
-            pins: gauges(
-                to,
-                "roompin_pins",
-                "Rooms pinned to the shard now.",
-                &["shard"],
-            ),
+            pins: gauges(to, "roompin_pins", "Rooms pinned to the shard now.", &["shard"]),
             weight: gauges(
                 to,
                 "roompin_shard_weight",
@@ -232,22 +215,13 @@ impl ShardFamilies {
     /// Makes the handles of a shard, and with them its series at zero, so that `rate()` sees the first event too.
     pub(super) fn open(&self, shard: &ShardName) -> ShardMetrics {
         let shard = shard.as_str();
-        let probe = |kind| {
-            Counters::new(|result| {
-                self.probes
-                    .with_label_values(&[shard, probe_name(kind), result])
-            })
-        };
+        let probe = |kind| Counters::new(|result| self.probes.with_label_values(&[shard, probe_name(kind), result]));
         ShardMetrics {
             requests: Counters::new(|outcome| self.requests.with_label_values(&[shard, outcome])),
             tunnels: Counters::new(|outcome| self.tunnels.with_label_values(&[shard, outcome])),
             tunnels_open: self.tunnels_open.with_label_values(&[shard]),
-            tunnels_closed: Counters::new(|reason| {
-                self.tunnels_closed.with_label_values(&[shard, reason])
-            }),
-            tunnel_bytes: Counters::new(|direction| {
-                self.tunnel_bytes.with_label_values(&[shard, direction])
-            }),
+            tunnels_closed: Counters::new(|reason| self.tunnels_closed.with_label_values(&[shard, reason])),
+            tunnel_bytes: Counters::new(|direction| self.tunnel_bytes.with_label_values(&[shard, direction])),
             pins_made: self.pins_made.with_label_values(&[shard]),
             pins_moved_here: self.pins_moved_here.with_label_values(&[shard]),
             pins_moved_away: self.pins_moved_away.with_label_values(&[shard]),
@@ -265,11 +239,7 @@ impl ShardFamilies {
     /// Removes every series of a shard. Handles that are still about count into the void.
     pub(super) fn close(&self, shard: &ShardName) {
         let shard = shard.as_str();
-        for family in [
-            &self.pins_made,
-            &self.pins_moved_here,
-            &self.pins_moved_away,
-        ] {
+        for family in [&self.pins_made, &self.pins_moved_here, &self.pins_moved_away] {
             remove(family, &[shard]);
         }
         for family in [&self.tunnels_open, &self.pins, &self.weight, &self.present] {

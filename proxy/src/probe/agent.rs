@@ -16,13 +16,8 @@ pub(super) async fn probe(address: SocketAddr) -> Result<AgentReply, ProbeError>
     let mut line = [0; MAX_LINE];
     let mut filled = 0;
     loop {
-        let read = stream
-            .read(&mut line[filled..])
-            .await
-            .map_err(ProbeError::Io)?;
-        let ended = line[filled..filled + read]
-            .iter()
-            .any(|&byte| matches!(byte, b'\r' | b'\n'));
+        let read = stream.read(&mut line[filled..]).await.map_err(ProbeError::Io)?;
+        let ended = line[filled..filled + read].iter().any(|&byte| matches!(byte, b'\r' | b'\n'));
         filled += read;
         // Like HAProxy, takes a line that ends with the connection.
         if ended || (read == 0 && filled > 0 && filled < MAX_LINE) {

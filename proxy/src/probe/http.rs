@@ -14,21 +14,14 @@ const MAX_HEAD: usize = 16 * 1_024;
 const MAX_HEADERS: usize = 128;
 
 /// Sends the request and judges the status. The caller limits the time.
-pub(super) async fn probe(
-    address: SocketAddr,
-    probe: &HttpProbe,
-    shard: &ShardName,
-) -> Result<(), ProbeError> {
+pub(super) async fn probe(address: SocketAddr, probe: &HttpProbe, shard: &ShardName) -> Result<(), ProbeError> {
     let mut stream = tcp::connect(address).await?;
     let host = probe.host.as_deref().unwrap_or(shard.as_str());
     let request = format!(
         "GET {} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: roompin-probe\r\nAccept: */*\r\nConnection: close\r\n\r\n",
         probe.path
     );
-    stream
-        .write_all(request.as_bytes())
-        .await
-        .map_err(ProbeError::Io)?;
+    stream.write_all(request.as_bytes()).await.map_err(ProbeError::Io)?;
     let mut head = Head::default();
     let mut chunk = [0; 2_048];
     loop {
@@ -37,15 +30,8 @@ pub(super) async fn probe(
             return Err(ProbeError::Closed);
         }
         if let Some(status) = head.take(&chunk[..read])? {
-            let expected = probe
-                .expect
-                .iter()
-                .any(|&(from, to)| (from..=to).contains(&status));
-            return if expected {
-                Ok(())
-            } else {
-                Err(ProbeError::Status(status))
-            };
+            let expected = probe.expect.iter().any(|&(from, to)| (from..=to).contains(&status));
+            return if expected { Ok(()) } else { Err(ProbeError::Status(status)) };
         }
     }
 }
@@ -71,10 +57,7 @@ impl Head {
         while let Some(end) = self.blank_line() {
             let mut fields = [httparse::EMPTY_HEADER; MAX_HEADERS];
             let mut answer = httparse::Response::new(&mut fields);
-            match answer
-                .parse(&self.bytes[..end])
-                .map_err(ProbeError::NotHttp)?
-            {
+            match answer.parse(&self.bytes[..end]).map_err(ProbeError::NotHttp)? {
                 httparse::Status::Complete(length) => match answer.code {
                     // Interim answers (100, 103) announce another one; 101 is final.
                     Some(code) if (100..200).contains(&code) && code != 101 => {
@@ -87,11 +70,7 @@ impl Head {
                 httparse::Status::Partial => self.searched = end,
             }
         }
-        if self.bytes.len() == MAX_HEAD {
-            Err(ProbeError::TooLong(MAX_HEAD))
-        } else {
-            Ok(None)
-        }
+        if self.bytes.len() == MAX_HEAD { Err(ProbeError::TooLong(MAX_HEAD)) } else { Ok(None) }
     }
 
     /// The index after the first blank line that ends behind `searched`.
@@ -120,10 +99,7 @@ mod tests {
         let answer = b"HTTP/1.1 503 Service Unavailable\r\nServer: nginx\r\n\r\nbody";
         assert_eq!(all_at_once(answer).unwrap(), Some(503));
         let mut head = Head::default();
-        let statuses: Vec<_> = answer
-            .iter()
-            .filter_map(|byte| head.take(&[*byte]).unwrap())
-            .collect();
+        let statuses: Vec<_> = answer.iter().filter_map(|byte| head.take(&[*byte]).unwrap()).collect();
         assert_eq!(statuses.first(), Some(&503));
     }
 
@@ -131,30 +107,18 @@ mod tests {
     fn interim_answers_are_passed_over() {
         let answer = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 204 No\r\n\r\n";
         assert_eq!(all_at_once(answer).unwrap(), Some(204));
-        assert_eq!(
-            all_at_once(b"HTTP/1.1 101 Switching\r\n\r\n").unwrap(),
-            Some(101)
-        );
+        assert_eq!(all_at_once(b"HTTP/1.1 101 Switching\r\n\r\n").unwrap(), Some(101));
     }
 
     #[test]
     fn leading_blank_lines_are_not_a_head() {
-        assert_eq!(
-            all_at_once(b"\r\n\n\r\nHTTP/1.0 200 OK\n\n").unwrap(),
-            Some(200)
-        );
+        assert_eq!(all_at_once(b"\r\n\n\r\nHTTP/1.0 200 OK\n\n").unwrap(), Some(200));
     }
 
     #[test]
     fn garbage_is_refused_and_an_unfinished_head_waits() {
-        assert!(matches!(
-            all_at_once(b"SSH-2.0-OpenSSH\r\n\r\n"),
-            Err(ProbeError::NotHttp(_))
-        ));
-        assert!(matches!(
-            all_at_once(b"HTTP/1.1 200 OK\r\nServer: x\r\n"),
-            Ok(None)
-        ));
+        assert!(matches!(all_at_once(b"SSH-2.0-OpenSSH\r\n\r\n"), Err(ProbeError::NotHttp(_))));
+        assert!(matches!(all_at_once(b"HTTP/1.1 200 OK\r\nServer: x\r\n"), Ok(None)));
     }
 
     #[test]

@@ -13,7 +13,5 @@ pub(super) async fn probe(address: SocketAddr) -> Result<(), ProbeError> {
 
 /// Connects for a probe.
 pub(super) async fn connect(address: SocketAddr) -> Result<TcpStream, ProbeError> {
-    TcpStream::connect(address)
-        .await
-        .map_err(ProbeError::Connect)
+    TcpStream::connect(address).await.map_err(ProbeError::Connect)
 }

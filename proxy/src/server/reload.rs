@@ -40,10 +40,14 @@ impl Reloader {
             }
         };
         for warning in &loaded.warnings {
-            tracing::warn!("{warning}");
+            tracing::warn!("{}:{warning}", self.path.display());
         }
-        for field in self.config.reload_refusals(&loaded.config) {
-            tracing::warn!("{field}: takes effect at the next start only");
+        let refused = self.config.reload_refusals(&loaded.config);
+        if !refused.is_empty() {
+            // All or nothing: half of a file in force is what nobody can reason about at night.
+            self.edge.metrics.config_reloaded(false);
+            tracing::error!("the old configuration stays in force:\n{}", refused.join("\n"));
+            return;
         }
         self.take(loaded.config).await;
         self.edge.metrics.config_reloaded(true);

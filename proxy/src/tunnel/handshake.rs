@@ -158,7 +158,8 @@ mod tests {
     #[test]
     fn a_shard_that_names_itself_is_left_alone_and_a_refusal_closes() {
         let name = HeaderValue::from_static("shard-1");
-        let bytes = b"HTTP/1.1 403 Nope\r\nx-jitsi-shard: theirs\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nno";
+        let bytes =
+            b"HTTP/1.1 403 Nope\r\nx-jitsi-shard: theirs\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nno";
         let (answer, _) = parse_answer(bytes, &name).unwrap().unwrap();
         assert_eq!(answer.content_length, Some(2));
         let head = String::from_utf8(answer.head).unwrap();

@@ -8,9 +8,7 @@ use super::{
 use crate::support::{Balance, Haproxy, Prosody, require};
 
 fn targets(shards: &[Prosody; 2]) -> [(&str, std::net::SocketAddr); 2] {
-    shards
-        .each_ref()
-        .map(|shard| (shard.name(), shard.address()))
+    shards.each_ref().map(|shard| (shard.name(), shard.address()))
 }
 
 /// With one join at a time HAProxy pins every room, and moves rooms of a dead shard together.
@@ -31,15 +29,8 @@ async fn harness_sees_a_split_without_pins() {
     // WebSockets only: a BOSH session without a pin does not even log in.
     let conference = Conference::gather(&haproxy.base(), "split", 6, 0).await;
     let verdict = conference.settle().await;
-    assert!(
-        matches!(&verdict, Verdict::Split { groups } if groups.len() == 2),
-        "{verdict:?}"
-    );
-    assert_eq!(
-        conference.census(&shards).await.len(),
-        2,
-        "the shards count the same"
-    );
+    assert!(matches!(&verdict, Verdict::Split { groups } if groups.len() == 2), "{verdict:?}");
+    assert_eq!(conference.census(&shards).await.len(), 2, "the shards count the same");
 }
 
 /// Two first requests at the same instant split rooms behind HAProxy's stick table (haproxy#3243): so the same
@@ -49,15 +40,9 @@ async fn harness_shows_haproxys_race() {
     let shards = scenario::two_shards().await;
     let haproxy = Haproxy::start(Balance::Sticky, &targets(&shards)).await;
     let pairs = scenario::pairs_at_one_instant(&haproxy.base(), 20).await;
-    let split = pairs
-        .iter()
-        .filter(|pair| matches!(pair.verdict(), Verdict::Split { .. }))
-        .count();
+    let split = pairs.iter().filter(|pair| matches!(pair.verdict(), Verdict::Split { .. })).count();
     println!("HAProxy split {split} of {} rooms", pairs.len());
-    assert!(
-        split > 0,
-        "the two requests of a pair were never close enough"
-    );
+    assert!(split > 0, "the two requests of a pair were never close enough");
 }
 
 /// Where a hash decides, the same pairs meet: the scenario fails for a split, not for being hasty.
@@ -89,10 +74,7 @@ async fn shards_take_every_spelling() {
 /// Taking `room=` out of some URLs is seen as a split.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn harness_sees_broken_pins() {
-    assert!(
-        std::env::var_os(BLIND).is_none(),
-        "{BLIND} is set: all pins are broken on purpose"
-    );
+    assert!(std::env::var_os(BLIND).is_none(), "{BLIND} is set: all pins are broken on purpose");
     let shards = scenario::two_shards().await;
     let haproxy = Haproxy::start(Balance::Sticky, &targets(&shards)).await;
     let verdict = scenario::room_with_broken_pins(&haproxy.base()).await;

@@ -4,12 +4,7 @@ use super::{conference::Conference, scenario, verdict::Verdict};
 use crate::support::{Prosody, RoompinProxy};
 
 async fn proxy(shards: &[Prosody; 2]) -> RoompinProxy {
-    RoompinProxy::with_shards(
-        &shards
-            .each_ref()
-            .map(|shard| (shard.name(), shard.address())),
-    )
-    .await
+    RoompinProxy::with_shards(&shards.each_ref().map(|shard| (shard.name(), shard.address()))).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -65,23 +60,14 @@ async fn a_shard_that_returns_takes_rooms_again() {
     shards[0].process.kill();
     let refugee = Conference::gather(&proxy.base(), "refugee", 2, 1).await;
     assert_eq!(refugee.together().await, "shard-2");
-    let before: Vec<_> = refugee
-        .members
-        .iter()
-        .map(|member| member.seen().sessions)
-        .collect();
+    let before: Vec<_> = refugee.members.iter().map(|member| member.seen().sessions).collect();
     shards[0].process.restart();
     shards[0].ready().await;
     scenario::rooms_on_both(&proxy.base()).await;
     // The room opened meanwhile stays where it is.
     assert_eq!(refugee.together().await, "shard-2");
     for (member, before) in refugee.members.iter().zip(before) {
-        assert_eq!(
-            member.seen().sessions,
-            before,
-            "{} had to reconnect",
-            member.nick
-        );
+        assert_eq!(member.seen().sessions, before, "{} had to reconnect", member.nick);
     }
 }
 

@@ -57,10 +57,7 @@ impl Bosh {
             bosh.rid
         ));
         let created = bosh.absorb().await.context("create a BOSH session")?;
-        created
-            .attribute("sid")
-            .context("no sid in the answer")?
-            .clone_into(&mut bosh.sid);
+        created.attribute("sid").context("no sid in the answer")?.clone_into(&mut bosh.sid);
         Ok(bosh)
     }
 
@@ -101,18 +98,11 @@ impl Bosh {
     }
 
     fn post(&mut self, body: &str) {
-        let request = self
-            .http
-            .post(&self.url)
-            .header("Content-Type", "text/xml; charset=utf-8")
-            .body(body.to_owned());
+        let request = self.http.post(&self.url).header("Content-Type", "text/xml; charset=utf-8").body(body.to_owned());
         self.under_way.push_back(tokio::spawn(async move {
             let response = request.send().await?.error_for_status()?;
-            let shard = response
-                .headers()
-                .get("x-jitsi-shard")
-                .and_then(|value| value.to_str().ok())
-                .map(str::to_owned);
+            let shard =
+                response.headers().get("x-jitsi-shard").and_then(|value| value.to_str().ok()).map(str::to_owned);
             let body = Element::parse(&response.text().await?)?;
             Ok(Answer { shard, body })
         }));
@@ -130,10 +120,7 @@ impl Bosh {
             self.shard_headers.push(shard);
         }
         if body.attribute("type") == Some("terminate") {
-            bail!(
-                "session ended: {}",
-                body.attribute("condition").unwrap_or("no condition")
-            );
+            bail!("session ended: {}", body.attribute("condition").unwrap_or("no condition"));
         }
         self.inbox.extend(body.children.iter().cloned());
         Ok(body)

@@ -47,11 +47,7 @@ pub(crate) struct Conference {
 impl Conference {
     /// An empty room behind the proxy at `base`.
     pub(crate) fn new(base: &str, room: &str) -> Self {
-        Self {
-            room: room.to_owned(),
-            members: Vec::new(),
-            base: base.to_owned(),
-        }
+        Self { room: room.to_owned(), members: Vec::new(), base: base.to_owned() }
     }
 
     /// A fresh room with `websockets` + `boshes` participants joining one after the other.
@@ -60,25 +56,14 @@ impl Conference {
         for index in 0..websockets + boshes {
             // BOSH in the middle, so that both kinds meet the room first and last.
             let bosh = (1..=boshes).contains(&index);
-            let transport = if bosh {
-                Transport::Bosh
-            } else {
-                Transport::WebSocket
-            };
-            conference
-                .join_and_wait(transport, Some(Spelling::Twice))
-                .await;
+            let transport = if bosh { Transport::Bosh } else { Transport::WebSocket };
+            conference.join_and_wait(transport, Some(Spelling::Twice)).await;
         }
         conference
     }
 
     /// Starts one more participant; `None` leaves `room=` out of its URL.
-    pub(crate) fn join(
-        &mut self,
-        transport: Transport,
-        spelling: Option<Spelling>,
-        start: Option<&Arc<Barrier>>,
-    ) {
+    pub(crate) fn join(&mut self, transport: Transport, spelling: Option<Spelling>, start: Option<&Arc<Barrier>>) {
         let index = self.members.len();
         let blind = std::env::var_os(BLIND).is_some() && index % 2 == 1;
         self.members.push(Participant::join(Plan {
@@ -100,20 +85,13 @@ impl Conference {
 
     /// The verdict as of now.
     pub(crate) fn verdict(&self) -> Verdict {
-        let seen: Vec<_> = self
-            .members
-            .iter()
-            .map(|member| (member.nick.clone(), member.seen()))
-            .collect();
+        let seen: Vec<_> = self.members.iter().map(|member| (member.nick.clone(), member.seen())).collect();
         judge(&seen)
     }
 
     /// The verdict once it is together or split; after 15 s the one it has.
     pub(crate) async fn settle(&self) -> Verdict {
-        wait_until(SETTLE_LIMIT, || {
-            !matches!(self.verdict(), Verdict::Incomplete { .. })
-        })
-        .await;
+        wait_until(SETTLE_LIMIT, || !matches!(self.verdict(), Verdict::Incomplete { .. })).await;
         self.verdict()
     }
 
@@ -129,39 +107,20 @@ impl Conference {
     pub(crate) fn assert_undisturbed(&self) {
         for member in &self.members {
             let seen = member.seen();
-            assert!(
-                seen.sessions == 1 && seen.failure.is_none(),
-                "{} in {:?}: {seen:?}",
-                member.nick,
-                self.room
-            );
+            assert!(seen.sessions == 1 && seen.failure.is_none(), "{} in {:?}: {seen:?}", member.nick, self.room);
         }
     }
 
     /// Everyone says something, and everyone hears it within 15 s.
     pub(crate) async fn talk(&self, topic: &str) {
-        let lines: Vec<_> = self
-            .members
-            .iter()
-            .map(|member| format!("{} says {topic}", member.nick))
-            .collect();
+        let lines: Vec<_> = self.members.iter().map(|member| format!("{} says {topic}", member.nick)).collect();
         for (member, line) in self.members.iter().zip(&lines) {
             member.say(line);
         }
         for member in &self.members {
-            let heard = || {
-                lines
-                    .iter()
-                    .all(|line| member.seen().messages.contains(line))
-            };
+            let heard = || lines.iter().all(|line| member.seen().messages.contains(line));
             wait_until(SETTLE_LIMIT, heard).await;
-            assert!(
-                heard(),
-                "{} in {:?} missed one of {lines:?}: {:?}",
-                member.nick,
-                self.room,
-                member.seen()
-            );
+            assert!(heard(), "{} in {:?} missed one of {lines:?}: {:?}", member.nick, self.room, member.seen());
         }
     }
 
@@ -170,14 +129,9 @@ impl Conference {
         let mut counts = BTreeMap::new();
         for shard in shards {
             let url = format!("{}/xmpp-websocket", shard.base());
-            let mut session = Session::open(Transport::WebSocket, &url, async {})
-                .await
-                .expect("ask a shard directly");
+            let mut session = Session::open(Transport::WebSocket, &url, async {}).await.expect("ask a shard directly");
             assert_eq!(session.shard, shard.name(), "a shard says its own name");
-            let count = session
-                .occupants(&backend_safe(&self.room))
-                .await
-                .expect("count occupants");
+            let count = session.occupants(&backend_safe(&self.room)).await.expect("count occupants");
             if count > 0 {
                 counts.insert(shard.name().to_owned(), count);
             }

@@ -69,13 +69,7 @@ impl Participant {
         let (publish, seen) = watch::channel(Seen::default());
         let (say, said) = mpsc::unbounded_channel();
         let (nick, transport) = (plan.nick.clone(), plan.transport);
-        Self {
-            nick,
-            transport,
-            seen,
-            say,
-            task: tokio::spawn(live(plan, publish, said)),
-        }
+        Self { nick, transport, seen, say, task: tokio::spawn(live(plan, publish, said)) }
     }
 
     /// What it knows now.
@@ -85,9 +79,7 @@ impl Participant {
 
     /// Sends a message to the room.
     pub(crate) fn say(&self, text: &str) {
-        self.say
-            .send(text.to_owned())
-            .expect("a participant lives until it is dropped");
+        self.say.send(text.to_owned()).expect("a participant lives until it is dropped");
     }
 }
 
@@ -97,11 +89,7 @@ impl Drop for Participant {
     }
 }
 
-async fn live(
-    mut plan: Plan,
-    publish: watch::Sender<Seen>,
-    mut said: mpsc::UnboundedReceiver<String>,
-) {
+async fn live(mut plan: Plan, publish: watch::Sender<Seen>, mut said: mpsc::UnboundedReceiver<String>) {
     for attempt in 0_u64.. {
         let error = match attend(&mut plan, &publish, &mut said).await {
             Ok(never) => match never {},
@@ -171,10 +159,7 @@ async fn attend(
 /// Folds one stanza from the room into what the participant knows.
 fn note(seen: &mut Seen, jid: &str, element: &Element) {
     let from = element.attribute("from").unwrap_or_default();
-    let Some(nick) = from
-        .strip_prefix(jid)
-        .and_then(|rest| rest.strip_prefix('/'))
-    else {
+    let Some(nick) = from.strip_prefix(jid).and_then(|rest| rest.strip_prefix('/')) else {
         return;
     };
     match element.name.as_str() {
@@ -190,9 +175,7 @@ fn note(seen: &mut Seen, jid: &str, element: &Element) {
                 .any(|status| status.name == "status" && status.attribute("code") == Some("110"));
             seen.joined |= own;
         }
-        "message" => seen
-            .messages
-            .extend(element.child("body").map(|body| body.text.clone())),
+        "message" => seen.messages.extend(element.child("body").map(|body| body.text.clone())),
         _ => {}
     }
 }

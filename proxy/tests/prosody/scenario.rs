@@ -25,38 +25,19 @@ pub(crate) async fn nine_meet(base: &str, shards: &[Prosody]) {
     let conference = Conference::gather(base, "nine", 6, 3).await;
     let shard = conference.together().await;
     conference.assert_undisturbed();
-    assert_eq!(
-        conference.census(shards).await,
-        BTreeMap::from([(shard.clone(), 9)])
-    );
+    assert_eq!(conference.census(shards).await, BTreeMap::from([(shard.clone(), 9)]));
     conference.talk("hello").await;
 
     let named = [shard.clone()];
     for member in &conference.members {
-        assert_eq!(
-            member.seen().shard_headers,
-            named,
-            "X-Jitsi-Shard for {} ({:?})",
-            member.nick,
-            member.transport
-        );
+        assert_eq!(member.seen().shard_headers, named, "X-Jitsi-Shard for {} ({:?})", member.nick, member.transport);
     }
     // lib-jitsi-meet's keepalive: a plain GET of the service URL, whose header it compares with its shard.
-    let url = service_url(
-        base,
-        "/xmpp-websocket",
-        Some((&conference.room, Spelling::Twice)),
-    );
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .build()
-        .expect("build a client");
+    let url = service_url(base, "/xmpp-websocket", Some((&conference.room, Spelling::Twice)));
+    let client = reqwest::Client::builder().no_proxy().build().expect("build a client");
     let answer = client.get(url).send().await.expect("keepalive");
     assert_eq!(
-        answer
-            .headers()
-            .get("x-jitsi-shard")
-            .map(reqwest::header::HeaderValue::as_bytes),
+        answer.headers().get("x-jitsi-shard").map(reqwest::header::HeaderValue::as_bytes),
         Some(shard.as_bytes())
     );
 }
@@ -66,44 +47,27 @@ pub(crate) async fn rooms_on_both(base: &str) -> BTreeMap<String, Vec<Conference
     let mut rooms = BTreeMap::<String, Vec<Conference>>::new();
     for _ in 0..ROOMS_LIMIT {
         let conference = Conference::gather(base, "side", 2, 1).await;
-        rooms
-            .entry(conference.together().await)
-            .or_default()
-            .push(conference);
+        rooms.entry(conference.together().await).or_default().push(conference);
         if rooms.len() == 2 && rooms.values().all(|rooms| rooms.len() >= 2) {
             return rooms;
         }
     }
-    let counts: BTreeMap<_, _> = rooms
-        .iter()
-        .map(|(shard, rooms)| (shard, rooms.len()))
-        .collect();
+    let counts: BTreeMap<_, _> = rooms.iter().map(|(shard, rooms)| (shard, rooms.len())).collect();
     panic!("{ROOMS_LIMIT} rooms did not come to lie on both shards: {counts:?}");
 }
 
 /// Rooms live side by side on both shards: each is whole, and none hears another.
 pub(crate) async fn rooms_side_by_side(base: &str, shards: &[Prosody]) {
     let rooms = rooms_on_both(base).await;
-    for (shard, conference) in rooms
-        .iter()
-        .flat_map(|(shard, rooms)| rooms.iter().map(move |room| (shard, room)))
-    {
-        conference
-            .talk(&format!("only in {}", conference.room))
-            .await;
+    for (shard, conference) in rooms.iter().flat_map(|(shard, rooms)| rooms.iter().map(move |room| (shard, room))) {
+        conference.talk(&format!("only in {}", conference.room)).await;
         // Still so after all others came.
         assert_eq!(conference.together().await, *shard);
         conference.assert_undisturbed();
-        assert_eq!(
-            conference.census(shards).await,
-            BTreeMap::from([(shard.clone(), 3)])
-        );
+        assert_eq!(conference.census(shards).await, BTreeMap::from([(shard.clone(), 3)]));
         for member in &conference.members {
             let messages = member.seen().messages;
-            assert!(
-                messages.iter().all(|text| text.ends_with(&conference.room)),
-                "foreign talk: {messages:?}"
-            );
+            assert!(messages.iter().all(|text| text.ends_with(&conference.room)), "foreign talk: {messages:?}");
         }
     }
 }
@@ -115,19 +79,12 @@ pub(crate) async fn spellings_meet(base: &str, shards: &[Prosody]) {
     for name in ["caffè-ò", "会議室で会いましょう", "re\u{301}union"] {
         let mut conference = Conference::new(base, &fresh_room(name));
         for spelling in [Spelling::Twice, Spelling::Once, Spelling::Raw] {
-            conference
-                .join_and_wait(Transport::WebSocket, Some(spelling))
-                .await;
-            conference
-                .join_and_wait(Transport::Bosh, Some(spelling))
-                .await;
+            conference.join_and_wait(Transport::WebSocket, Some(spelling)).await;
+            conference.join_and_wait(Transport::Bosh, Some(spelling)).await;
         }
         let shard = conference.together().await;
         conference.assert_undisturbed();
-        assert_eq!(
-            conference.census(shards).await,
-            BTreeMap::from([(shard, 6)])
-        );
+        assert_eq!(conference.census(shards).await, BTreeMap::from([(shard, 6)]));
     }
 }
 
@@ -138,11 +95,7 @@ pub(crate) async fn pairs_at_one_instant(base: &str, rooms: usize) -> Vec<Confer
         let mut pair = Conference::new(base, &fresh_room("instant"));
         let start = Arc::new(Barrier::new(2));
         // A third of the rooms mixes the transports.
-        let second = if index % 3 == 0 {
-            Transport::Bosh
-        } else {
-            Transport::WebSocket
-        };
+        let second = if index % 3 == 0 { Transport::Bosh } else { Transport::WebSocket };
         pair.join(Transport::WebSocket, Some(Spelling::Twice), Some(&start));
         pair.join(second, Some(Spelling::Twice), Some(&start));
         pairs.push(pair);
@@ -172,28 +125,13 @@ pub(crate) async fn survives_a_shard(base: &str, shards: &mut [Prosody]) {
     for room in &rooms[dying.name()] {
         // Nobody may be judged by what it knew before the kill.
         super::conference::wait_until(std::time::Duration::from_secs(10), || {
-            room.members
-                .iter()
-                .all(|member| member.seen().failure.is_some())
+            room.members.iter().all(|member| member.seen().failure.is_some())
         })
         .await;
-        assert_eq!(
-            room.together().await,
-            living.name(),
-            "{:?} after its shard died",
-            room.room
-        );
-        assert!(
-            room.members
-                .iter()
-                .all(|member| member.seen().sessions >= 2),
-            "everyone came back"
-        );
+        assert_eq!(room.together().await, living.name(), "{:?} after its shard died", room.room);
+        assert!(room.members.iter().all(|member| member.seen().sessions >= 2), "everyone came back");
         room.talk("after").await;
-        assert_eq!(
-            room.census(std::slice::from_ref(living)).await[living.name()],
-            room.members.len()
-        );
+        assert_eq!(room.census(std::slice::from_ref(living)).await[living.name()], room.members.len());
     }
     for room in bystanders {
         room.talk("afterwards").await;

@@ -45,64 +45,30 @@ pub(crate) struct Session {
 
 impl Session {
     /// Connects and logs in within 10 s; `start` is awaited right before the first request.
-    pub(crate) async fn open(
-        transport: Transport,
-        url: &str,
-        start: impl Future<Output = ()>,
-    ) -> anyhow::Result<Self> {
-        timeout(LOGIN_LIMIT, Self::log_in(transport, url, start))
-            .await
-            .context("login took too long")?
+    pub(crate) async fn open(transport: Transport, url: &str, start: impl Future<Output = ()>) -> anyhow::Result<Self> {
+        timeout(LOGIN_LIMIT, Self::log_in(transport, url, start)).await.context("login took too long")?
     }
 
-    async fn log_in(
-        transport: Transport,
-        url: &str,
-        start: impl Future<Output = ()>,
-    ) -> anyhow::Result<Self> {
+    async fn log_in(transport: Transport, url: &str, start: impl Future<Output = ()>) -> anyhow::Result<Self> {
         let stream = match transport {
             Transport::WebSocket => Stream::WebSocket(Box::new(WebSocket::open(url, start).await?)),
             Transport::Bosh => Stream::Bosh(Bosh::open(url, start).await?),
         };
-        let mut session = Self {
-            stream,
-            shard: String::new(),
-        };
+        let mut session = Self { stream, shard: String::new() };
         session.expect("features").await?;
-        session
-            .send("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='ANONYMOUS'/>")
-            .await?;
+        session.send("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='ANONYMOUS'/>").await?;
         session.expect("success").await?;
         match &mut session.stream {
             Stream::WebSocket(stream) => stream.restart().await?,
             Stream::Bosh(stream) => stream.restart().await?,
         }
         session.expect("features").await?;
-        session
-            .ask(
-                "set",
-                DOMAIN,
-                "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>",
-            )
-            .await?;
-        let about = session
-            .ask(
-                "get",
-                DOMAIN,
-                "<query xmlns='http://jabber.org/protocol/disco#info'/>",
-            )
-            .await?;
-        let identities = about
-            .child("query")
-            .map(|query| query.children.as_slice())
-            .unwrap_or_default();
-        let shard = identities
-            .iter()
-            .find(|child| child.attribute("type") == Some("shard"));
-        session.shard = shard
-            .and_then(|shard| shard.attribute("name"))
-            .context("the shard does not say its name")?
-            .to_owned();
+        session.ask("set", DOMAIN, "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>").await?;
+        let about = session.ask("get", DOMAIN, "<query xmlns='http://jabber.org/protocol/disco#info'/>").await?;
+        let identities = about.child("query").map(|query| query.children.as_slice()).unwrap_or_default();
+        let shard = identities.iter().find(|child| child.attribute("type") == Some("shard"));
+        session.shard =
+            shard.and_then(|shard| shard.attribute("name")).context("the shard does not say its name")?.to_owned();
         Ok(session)
     }
 
@@ -141,15 +107,8 @@ impl Session {
     /// One iq and its answer; whatever arrives in between is dropped, so use it before joining a room.
     async fn ask(&mut self, kind: &str, to: &str, payload: &str) -> anyhow::Result<Element> {
         // `bind` must not be addressed to anyone.
-        let to = if kind == "set" {
-            String::new()
-        } else {
-            format!("to='{to}'")
-        };
-        self.send(&format!(
-            "<iq xmlns='jabber:client' type='{kind}' id='q' {to}>{payload}</iq>"
-        ))
-        .await?;
+        let to = if kind == "set" { String::new() } else { format!("to='{to}'") };
+        self.send(&format!("<iq xmlns='jabber:client' type='{kind}' id='q' {to}>{payload}</iq>")).await?;
         loop {
             let element = self.receive().await?;
             if element.name == "iq" && element.attribute("id") == Some("q") {
@@ -161,34 +120,14 @@ impl Session {
     /// How many occupants this shard's MUC counts in a room (by the room part of its JID); 0 when there is no such room.
     pub(crate) async fn occupants(&mut self, room: &str) -> anyhow::Result<usize> {
         let jid = format!("{room}@{CONFERENCE}");
-        let about = self
-            .ask(
-                "get",
-                &jid,
-                "<query xmlns='http://jabber.org/protocol/disco#info'/>",
-            )
-            .await?;
+        let about = self.ask("get", &jid, "<query xmlns='http://jabber.org/protocol/disco#info'/>").await?;
         if about.attribute("type") == Some("error") {
-            let unknown = about
-                .child("error")
-                .is_some_and(|error| error.child("item-not-found").is_some());
-            return if unknown {
-                Ok(0)
-            } else {
-                bail!("cannot ask about {jid}: {about:?}")
-            };
+            let unknown = about.child("error").is_some_and(|error| error.child("item-not-found").is_some());
+            return if unknown { Ok(0) } else { bail!("cannot ask about {jid}: {about:?}") };
         }
-        let form = about
-            .child("query")
-            .and_then(|query| query.child("x"))
-            .context("no room information")?;
-        let field = form
-            .children
-            .iter()
-            .find(|field| field.attribute("var") == Some("muc#roominfo_occupants"));
-        let value = field
-            .and_then(|field| field.child("value"))
-            .context("no occupant count")?;
+        let form = about.child("query").and_then(|query| query.child("x")).context("no room information")?;
+        let field = form.children.iter().find(|field| field.attribute("var") == Some("muc#roominfo_occupants"));
+        let value = field.and_then(|field| field.child("value")).context("no occupant count")?;
         Ok(value.text.parse()?)
     }
 }

@@ -34,34 +34,21 @@ pub(crate) fn judge(participants: &[(String, Seen)]) -> Verdict {
     for (nick, seen) in participants {
         match &seen.shard {
             Some(shard) if seen.joined => {
-                groups
-                    .entry(shard.clone())
-                    .or_default()
-                    .insert(nick.clone());
+                groups.entry(shard.clone()).or_default().insert(nick.clone());
             }
-            _ => missing.push(format!(
-                "{nick} has not joined (last failure: {:?})",
-                seen.failure
-            )),
+            _ => missing.push(format!("{nick} has not joined (last failure: {:?})", seen.failure)),
         }
     }
     if missing.is_empty() && groups.len() > 1 {
         return Verdict::Split { groups };
     }
-    for (nick, seen) in participants
-        .iter()
-        .filter(|(_, seen)| seen.joined && seen.occupants != everyone)
-    {
+    for (nick, seen) in participants.iter().filter(|(_, seen)| seen.joined && seen.occupants != everyone) {
         let unseen: Vec<_> = everyone.difference(&seen.occupants).collect();
         let strangers: Vec<_> = seen.occupants.difference(&everyone).collect();
-        missing.push(format!(
-            "{nick} does not see {unseen:?}, sees strangers {strangers:?}"
-        ));
+        missing.push(format!("{nick} does not see {unseen:?}, sees strangers {strangers:?}"));
     }
     match groups.first_key_value() {
-        Some((shard, _)) if missing.is_empty() => Verdict::Together {
-            shard: shard.clone(),
-        },
+        Some((shard, _)) if missing.is_empty() => Verdict::Together { shard: shard.clone() },
         _ => Verdict::Incomplete { groups, missing },
     }
 }
@@ -85,35 +72,22 @@ mod tests {
 
     #[test]
     fn together_needs_everyone_to_see_everyone() {
-        let all = conference([
-            ("a", seen("s1", &["a", "b"])),
-            ("b", seen("s1", &["a", "b"])),
-        ]);
+        let all = conference([("a", seen("s1", &["a", "b"])), ("b", seen("s1", &["a", "b"]))]);
         assert_eq!(all, Verdict::Together { shard: "s1".into() });
         let partial = conference([("a", seen("s1", &["a"])), ("b", seen("s1", &["a", "b"]))]);
         assert!(matches!(partial, Verdict::Incomplete { .. }), "{partial:?}");
-        assert!(
-            matches!(judge(&[]), Verdict::Incomplete { .. }),
-            "nobody is no conference"
-        );
+        assert!(matches!(judge(&[]), Verdict::Incomplete { .. }), "nobody is no conference");
     }
 
     #[test]
     fn two_shards_are_a_split() {
         let split = conference([("a", seen("s1", &["a"])), ("b", seen("s2", &["b"]))]);
-        assert!(
-            matches!(&split, Verdict::Split { groups } if groups.len() == 2),
-            "{split:?}"
-        );
+        assert!(matches!(&split, Verdict::Split { groups } if groups.len() == 2), "{split:?}");
     }
 
     #[test]
     fn an_absent_participant_is_no_split_yet() {
-        let absent = conference([
-            ("a", seen("s1", &["a"])),
-            ("b", seen("s2", &["b"])),
-            ("c", Seen::default()),
-        ]);
+        let absent = conference([("a", seen("s1", &["a"])), ("b", seen("s2", &["b"])), ("c", Seen::default())]);
         assert!(matches!(absent, Verdict::Incomplete { .. }), "{absent:?}");
     }
 }

@@ -22,48 +22,25 @@ impl WebSocket {
     /// Connects to an `http://` service URL. `start` is awaited between the TCP connection and the request, so that
     /// clients that share it send their requests at the same instant.
     pub(crate) async fn open(url: &str, start: impl Future<Output = ()>) -> anyhow::Result<Self> {
-        let uri: Uri = url
-            .replacen("http://", "ws://", 1)
-            .parse()
-            .with_context(|| format!("bad URL {url}"))?;
-        let host = uri
-            .authority()
-            .context("a URL without host")?
-            .as_str()
-            .to_owned();
-        let stream = TcpStream::connect(&host)
-            .await
-            .with_context(|| format!("connect to {host}"))?;
+        let uri: Uri = url.replacen("http://", "ws://", 1).parse().with_context(|| format!("bad URL {url}"))?;
+        let host = uri.authority().context("a URL without host")?.as_str().to_owned();
+        let stream = TcpStream::connect(&host).await.with_context(|| format!("connect to {host}"))?;
         stream.set_nodelay(true)?;
         start.await;
         let mut request = uri.into_client_request()?;
-        request
-            .headers_mut()
-            .insert("Sec-WebSocket-Protocol", "xmpp".parse()?);
-        request
-            .headers_mut()
-            .insert("Origin", "https://meet.test".parse()?);
-        let (socket, response) = client_async(request, stream)
-            .await
-            .context("WebSocket handshake")?;
-        let shard_header = response
-            .headers()
-            .get("x-jitsi-shard")
-            .and_then(|value| value.to_str().ok())
-            .map(str::to_owned);
-        let mut websocket = Self {
-            socket,
-            shard_header,
-        };
+        request.headers_mut().insert("Sec-WebSocket-Protocol", "xmpp".parse()?);
+        request.headers_mut().insert("Origin", "https://meet.test".parse()?);
+        let (socket, response) = client_async(request, stream).await.context("WebSocket handshake")?;
+        let shard_header =
+            response.headers().get("x-jitsi-shard").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let mut websocket = Self { socket, shard_header };
         websocket.restart().await?;
         Ok(websocket)
     }
 
     /// Opens the XMPP stream, at first or again after authentication.
     pub(crate) async fn restart(&mut self) -> anyhow::Result<()> {
-        let open = format!(
-            "<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='{DOMAIN}' version='1.0'/>"
-        );
+        let open = format!("<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='{DOMAIN}' version='1.0'/>");
         self.send(&open).await
     }
 

@@ -28,20 +28,15 @@ impl Haproxy {
         let program = require("haproxy", "haproxy");
         let listen = Port::reserve();
         let folder = tempfile::tempdir().expect("make a folder for HAProxy");
-        fs::write(
-            folder.path().join("haproxy.cfg"),
-            configuration(balance, listen.address(), shards),
-        )
-        .expect("write HAProxy's configuration");
+        fs::write(folder.path().join("haproxy.cfg"), configuration(balance, listen.address(), shards))
+            .expect("write HAProxy's configuration");
         let mut process = Process::start("haproxy", folder, move |folder| {
             let mut command = Command::new(&program);
             command.arg("-db").arg("-f").arg(folder.join("haproxy.cfg"));
             command
         });
         let url = format!("http://{}/haproxy-ready", listen.address());
-        process
-            .ready(async || http_status(&url).await == Some(200))
-            .await;
+        process.ready(async || http_status(&url).await == Some(200)).await;
         Self { process, listen }
     }
 

@@ -33,10 +33,7 @@ impl Port {
             let number = RANGE.start + (start + step) % span;
             let lock = File::create(folder.join(number.to_string())).expect("open a port lock");
             if lock.try_lock().is_ok() && TcpListener::bind(("127.0.0.1", number)).is_ok() {
-                return Self {
-                    number,
-                    _lock: lock,
-                };
+                return Self { number, _lock: lock };
             }
         }
         panic!("no free port in {RANGE:?}");

@@ -34,12 +34,7 @@ impl Process {
         command: impl Fn(&Path) -> Command + Send + Sync + 'static,
     ) -> Self {
         let child = launch(name, folder.path(), command(folder.path()));
-        Self {
-            name: name.to_owned(),
-            child,
-            folder,
-            command: Box::new(command),
-        }
+        Self { name: name.to_owned(), child, folder, command: Box::new(command) }
     }
 
     /// Waits until `probe` says yes; panics with the log if the process exits or takes longer than 20 s.
@@ -47,18 +42,9 @@ impl Process {
         let deadline = Instant::now() + READY_LIMIT;
         while !probe().await {
             if let Some(status) = self.exited() {
-                panic!(
-                    "{} exited before it was ready: {status}\n{}",
-                    self.name,
-                    self.log()
-                );
+                panic!("{} exited before it was ready: {status}\n{}", self.name, self.log());
             }
-            assert!(
-                Instant::now() < deadline,
-                "{} not ready within {READY_LIMIT:?}\n{}",
-                self.name,
-                self.log()
-            );
+            assert!(Instant::now() < deadline, "{} not ready within {READY_LIMIT:?}\n{}", self.name, self.log());
             sleep(Duration::from_millis(20)).await;
         }
     }
@@ -81,9 +67,7 @@ impl Process {
 
     /// The exit status, if it has ended.
     pub(crate) fn exited(&mut self) -> Option<ExitStatus> {
-        self.child
-            .try_wait()
-            .expect("ask for the state of an own child")
+        self.child.try_wait().expect("ask for the state of an own child")
     }
 
     /// SIGKILL, and waits for the end.
@@ -97,14 +81,8 @@ impl Process {
     /// Sends a signal by name, such as `TERM` or `HUP`.
     pub(crate) fn signal(&self, signal: &str) {
         let id = self.child.id().to_string();
-        let status = Command::new("sh")
-            .args(["-c", "kill -s \"$0\" \"$1\"", signal, &id])
-            .status();
-        assert!(
-            status.is_ok_and(|status| status.success()),
-            "cannot send {signal} to {}",
-            self.name
-        );
+        let status = Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", signal, &id]).status();
+        assert!(status.is_ok_and(|status| status.success()), "cannot send {signal} to {}", self.name);
     }
 
     /// Waits for the process to end by itself; panics with the log when it does not.
@@ -114,12 +92,7 @@ impl Process {
             if let Some(status) = self.exited() {
                 return status;
             }
-            assert!(
-                Instant::now() < deadline,
-                "{} still runs after {limit:?}\n{}",
-                self.name,
-                self.log()
-            );
+            assert!(Instant::now() < deadline, "{} still runs after {limit:?}\n{}", self.name, self.log());
             sleep(Duration::from_millis(20)).await;
         }
     }
@@ -127,11 +100,7 @@ impl Process {
     /// Kills it if it runs and starts it again: same command, folder, ports and log.
     pub(crate) fn restart(&mut self) {
         self.kill();
-        self.child = launch(
-            &self.name,
-            self.folder.path(),
-            (self.command)(self.folder.path()),
-        );
+        self.child = launch(&self.name, self.folder.path(), (self.command)(self.folder.path()));
     }
 }
 
@@ -144,10 +113,7 @@ impl Drop for Process {
             let log = self.log();
             let lines: Vec<_> = log.lines().collect();
             eprintln!("--- log of {} (last {LOG_TAIL} lines)", self.name);
-            eprintln!(
-                "{}",
-                lines[lines.len().saturating_sub(LOG_TAIL)..].join("\n")
-            );
+            eprintln!("{}", lines[lines.len().saturating_sub(LOG_TAIL)..].join("\n"));
         }
     }
 }
@@ -157,11 +123,7 @@ fn log_path(folder: &Path) -> PathBuf {
 }
 
 fn launch(name: &str, folder: &Path, mut command: Command) -> Child {
-    let log = File::options()
-        .create(true)
-        .append(true)
-        .open(log_path(folder))
-        .expect("open a log file");
+    let log = File::options().create(true).append(true).open(log_path(folder)).expect("open a log file");
     command
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("share the log file"))
@@ -185,11 +147,7 @@ pub(crate) fn require(program: &str, package: &str) -> PathBuf {
 
 /// The status of a plain GET, or `None` when nobody answers within 2 s.
 pub(crate) async fn http_status(url: &str) -> Option<u16> {
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(Duration::from_secs(2))
-        .build()
-        .ok()?;
+    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build().ok()?;
     let answer = client.get(url).send().await.ok()?;
     Some(answer.status().as_u16())
 }

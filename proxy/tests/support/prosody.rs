@@ -11,8 +11,7 @@ pub(crate) const DOMAIN: &str = "meet.test";
 pub(crate) const CONFERENCE: &str = "conference.meet.test";
 
 /// What Jitsi's mod_jiconop tells clients: an identity of type `shard` in the domain's service discovery.
-const IDENTITY_MODULE: &str =
-    "module:add_identity(\"server\", \"shard\", module:get_option_string(\"shard_name\"));\n";
+const IDENTITY_MODULE: &str = "module:add_identity(\"server\", \"shard\", module:get_option_string(\"shard_name\"));\n";
 
 /// A running Prosody: anonymous login, a MUC, BOSH at `/http-bind` and WebSocket at `/xmpp-websocket`.
 pub(crate) struct Prosody {
@@ -31,34 +30,16 @@ impl Prosody {
         for part in ["data", "certs", "modules"] {
             fs::create_dir(folder.path().join(part)).expect("make a folder for Prosody");
         }
-        fs::write(
-            folder.path().join("modules/mod_shard_identity.lua"),
-            IDENTITY_MODULE,
-        )
-        .expect("write a module");
-        let root = folder
-            .path()
-            .to_str()
-            .expect("temporary folders have plain names")
-            .to_owned();
-        fs::write(
-            folder.path().join("prosody.cfg.lua"),
-            configuration(name, &root, port.number()),
-        )
-        .expect("write Prosody's configuration");
+        fs::write(folder.path().join("modules/mod_shard_identity.lua"), IDENTITY_MODULE).expect("write a module");
+        let root = folder.path().to_str().expect("temporary folders have plain names").to_owned();
+        fs::write(folder.path().join("prosody.cfg.lua"), configuration(name, &root, port.number()))
+            .expect("write Prosody's configuration");
         let process = Process::start(&format!("prosody {name}"), folder, move |folder| {
             let mut command = Command::new(&program);
-            command
-                .arg("-F")
-                .arg("--config")
-                .arg(folder.join("prosody.cfg.lua"));
+            command.arg("-F").arg("--config").arg(folder.join("prosody.cfg.lua"));
             command
         });
-        let mut prosody = Self {
-            process,
-            name: name.to_owned(),
-            port,
-        };
+        let mut prosody = Self { process, name: name.to_owned(), port };
         prosody.ready().await;
         prosody
     }
@@ -66,9 +47,7 @@ impl Prosody {
     /// Waits until it answers; for use after `process.restart()`.
     pub(crate) async fn ready(&mut self) {
         let url = format!("{}/http-bind", self.base());
-        self.process
-            .ready(async || http_status(&url).await == Some(200))
-            .await;
+        self.process.ready(async || http_status(&url).await == Some(200)).await;
     }
 
     /// The shard's name.

@@ -18,34 +18,21 @@ impl RoompinProxy {
     pub(crate) async fn start(yaml: impl FnOnce(SocketAddr, SocketAddr) -> String) -> Self {
         let (listen, admin) = (Port::reserve(), Port::reserve());
         let folder = tempfile::tempdir().expect("make a folder for the proxy");
-        fs::write(
-            folder.path().join("roompin.yaml"),
-            yaml(listen.address(), admin.address()),
-        )
-        .expect("write YAML");
+        fs::write(folder.path().join("roompin.yaml"), yaml(listen.address(), admin.address())).expect("write YAML");
         let process = Process::start("roompin-proxy", folder, |folder| {
             let mut command = Command::new(env!("CARGO_BIN_EXE_roompin-proxy"));
-            command
-                .arg("run")
-                .arg("--config")
-                .arg(folder.join("roompin.yaml"));
+            command.arg("run").arg("--config").arg(folder.join("roompin.yaml"));
             command
         });
-        let mut proxy = Self {
-            process,
-            listen,
-            admin,
-        };
+        let mut proxy = Self { process, listen, admin };
         proxy.ready().await;
         proxy
     }
 
     /// Starts it in front of fixed shards, probed every 200 ms, with everything else at its default.
     pub(crate) async fn with_shards(shards: &[(&str, SocketAddr)]) -> Self {
-        let shards: Vec<_> = shards
-            .iter()
-            .map(|(name, address)| format!("{{name: {name}, address: \"{address}\"}}"))
-            .collect();
+        let shards: Vec<_> =
+            shards.iter().map(|(name, address)| format!("{{name: {name}, address: \"{address}\"}}")).collect();
         Self::start(|listen, admin| {
             format!(
                 "listen: [\"{listen}\"]\n\
@@ -62,9 +49,7 @@ impl RoompinProxy {
     /// Waits until `/readyz` answers 200; for use after `process.restart()`.
     pub(crate) async fn ready(&mut self) {
         let url = format!("{}/readyz", self.admin());
-        self.process
-            .ready(async || http_status(&url).await == Some(200))
-            .await;
+        self.process.ready(async || http_status(&url).await == Some(200)).await;
     }
 
     /// Base URL for clients, without a trailing slash.

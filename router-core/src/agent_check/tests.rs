@@ -3,9 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn down(reason: Option<&str>) -> Option<AgentHealth> {
-    Some(AgentHealth::Down {
-        reason: reason.map(Into::into),
-    })
+    Some(AgentHealth::Down { reason: reason.map(Into::into) })
 }
 
 #[test]
@@ -31,76 +29,32 @@ fn every_separator_and_any_case() {
 
 #[test]
 fn weights() {
-    assert_eq!(
-        parse(b"weight:128").unwrap().weight,
-        Some(AgentWeight::Absolute(128))
-    );
-    assert_eq!(
-        parse(b"weight:50%").unwrap().weight,
-        Some(AgentWeight::Percent(50))
-    );
-    assert_eq!(
-        parse(b"99999%").unwrap().weight,
-        Some(AgentWeight::Percent(25_600))
-    );
-    assert_eq!(
-        parse(b"weight:257"),
-        Err(AgentCheckError::OutOfRange("weight:257".into()))
-    );
-    assert_eq!(
-        parse(b"4294967296%"),
-        Err(AgentCheckError::OutOfRange("4294967296%".into()))
-    );
+    assert_eq!(parse(b"weight:128").unwrap().weight, Some(AgentWeight::Absolute(128)));
+    assert_eq!(parse(b"weight:50%").unwrap().weight, Some(AgentWeight::Percent(50)));
+    assert_eq!(parse(b"99999%").unwrap().weight, Some(AgentWeight::Percent(25_600)));
+    assert_eq!(parse(b"weight:257"), Err(AgentCheckError::OutOfRange("weight:257".into())));
+    assert_eq!(parse(b"4294967296%"), Err(AgentCheckError::OutOfRange("4294967296%".into())));
 }
 
 #[test]
 fn reasons() {
-    assert_eq!(
-        parse(b"down#no focus, sorry\n").unwrap().health,
-        down(Some("no focus, sorry"))
-    );
-    assert_eq!(
-        parse(b"drain fail # x\x07\n").unwrap().health,
-        down(Some("x\\x07"))
-    );
+    assert_eq!(parse(b"down#no focus, sorry\n").unwrap().health, down(Some("no focus, sorry")));
+    assert_eq!(parse(b"drain fail # x\x07\n").unwrap().health, down(Some("x\\x07")));
     assert_eq!(parse(b"stopped#").unwrap().health, down(None));
     assert_eq!(parse(b"up # fine").unwrap().health, Some(AgentHealth::Up));
 }
 
 #[test]
 fn what_is_left_out_is_none() {
-    assert_eq!(
-        parse(b"ready").unwrap(),
-        AgentReply {
-            admin: Some(AgentAdmin::Ready),
-            ..AgentReply::default()
-        }
-    );
+    assert_eq!(parse(b"ready").unwrap(), AgentReply { admin: Some(AgentAdmin::Ready), ..AgentReply::default() });
 }
 
 #[test]
 fn refused() {
-    for word in [
-        "upp",
-        "50",
-        "%",
-        "weight:",
-        "weight:%",
-        "weight:-1",
-        "maxconn:",
-        "+5%",
-        "5%%",
-        "no",
-    ] {
-        assert_eq!(
-            parse(format!("up {word}\n").as_bytes()),
-            Err(AgentCheckError::UnknownWord(word.into()))
-        );
+    for word in ["upp", "50", "%", "weight:", "weight:%", "weight:-1", "maxconn:", "+5%", "5%%", "no"] {
+        assert_eq!(parse(format!("up {word}\n").as_bytes()), Err(AgentCheckError::UnknownWord(word.into())));
     }
-    assert_eq!(
-        parse(b"caf\xe9"),
-        Err(AgentCheckError::UnknownWord("caf\\xe9".into()))
-    );
+    assert_eq!(parse(b"caf\xe9"), Err(AgentCheckError::UnknownWord("caf\\xe9".into())));
     for nothing in [&b""[..], b"\n", b" ,\t\r\n", b"\nup", b"#down"] {
         assert_eq!(parse(nothing), Err(AgentCheckError::Empty));
     }

@@ -31,35 +31,12 @@ fn pin() -> Pin {
 fn each_field_in_its_turn() {
     let base = pin();
     let winners = [
-        Pin {
-            epoch: 2,
-            created: Timestamp(99),
-            ..pin()
-        },
-        Pin {
-            ended: true,
-            created: Timestamp(99),
-            ..pin()
-        },
-        Pin {
-            created: Timestamp(49),
-            decider: DeciderId(9),
-            ..pin()
-        },
-        Pin {
-            decider: DeciderId(4),
-            shard: ShardName::new("c").unwrap(),
-            ..pin()
-        },
-        Pin {
-            shard: ShardName::new("a").unwrap(),
-            last_seen: Timestamp(1),
-            ..pin()
-        },
-        Pin {
-            last_seen: Timestamp(61),
-            ..pin()
-        },
+        Pin { epoch: 2, created: Timestamp(99), ..pin() },
+        Pin { ended: true, created: Timestamp(99), ..pin() },
+        Pin { created: Timestamp(49), decider: DeciderId(9), ..pin() },
+        Pin { decider: DeciderId(4), shard: ShardName::new("c").unwrap(), ..pin() },
+        Pin { shard: ShardName::new("a").unwrap(), last_seen: Timestamp(1), ..pin() },
+        Pin { last_seen: Timestamp(61), ..pin() },
     ];
     for winner in winners {
         assert_eq!(base.clone().merge(winner.clone()), winner);

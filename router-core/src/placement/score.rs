@@ -32,9 +32,7 @@ fn minus_ln(hash: u64) -> f64 {
     let t = (m - 1.0) / (m + 1.0);
     let square = t * t;
     // |t| ≤ 1/3: the 18th term is below 2^-60.
-    let series = (0..18u32)
-        .rev()
-        .fold(0.0, |sum, k| sum * square + 1.0 / f64::from(2 * k + 1));
+    let series = (0..18u32).rev().fold(0.0, |sum, k| sum * square + 1.0 / f64::from(2 * k + 1));
     f64::from(BITS + 1 - exponent) * std::f64::consts::LN_2 - 2.0 * t * series
 }
 
@@ -45,16 +43,10 @@ mod tests {
     #[test]
     fn the_logarithm_is_one() {
         for hash in [0, 1, 1 << 12, 1 << 40, u64::MAX / 3, u64::MAX / 2, u64::MAX] {
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "the test's own reading, exact for 53 bits"
-            )]
+            #[expect(clippy::cast_precision_loss, reason = "the test's own reading, exact for 53 bits")]
             let u = (((hash >> 12) << 1) | 1) as f64 / 2f64.powi(53);
             let (ours, theirs) = (minus_ln(hash), -u.ln());
-            assert!(
-                (ours - theirs).abs() <= 1e-14 * theirs.max(1.0),
-                "{hash:x}: {ours} {theirs}"
-            );
+            assert!((ours - theirs).abs() <= 1e-14 * theirs.max(1.0), "{hash:x}: {ours} {theirs}");
             assert!(ours > 0.0);
         }
     }

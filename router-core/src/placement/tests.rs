@@ -7,10 +7,7 @@ use crate::{shard::ShardState, time::Timestamp};
 
 /// A ready shard; ids are given out in the order of the list, names as stated.
 fn shards(list: &[(&str, u32)]) -> ShardSet {
-    let names: Vec<_> = list
-        .iter()
-        .map(|(name, _)| ShardName::new(name).unwrap())
-        .collect();
+    let names: Vec<_> = list.iter().map(|(name, _)| ShardName::new(name).unwrap()).collect();
     let shard = |(id, (name, &(_, weight))): (u16, (&ShardName, &(&str, u32)))| Shard {
         id: ShardId(id),
         name: name.clone(),
@@ -28,20 +25,13 @@ fn shards(list: &[(&str, u32)]) -> ShardSet {
         awaited_until: Timestamp(0),
         seed: seed(name),
     };
-    ShardSet::new(
-        (0..).zip(names.iter().zip(list)).map(shard).collect(),
-        names,
-    )
+    ShardSet::new((0..).zip(names.iter().zip(list)).map(shard).collect(), names)
 }
 
 fn without(set: &ShardSet, gone: ShardId) -> ShardSet {
     let mut left: Vec<_> = set.iter().cloned().collect();
-    left.iter_mut()
-        .filter(|s| s.id == gone)
-        .for_each(|s| s.state = ShardState::Draining);
-    let names = (0..)
-        .map_while(|id| set.name(ShardId(id)).cloned())
-        .collect();
+    left.iter_mut().filter(|s| s.id == gone).for_each(|s| s.state = ShardState::Draining);
+    let names = (0..).map_while(|id| set.name(ShardId(id)).cloned()).collect();
     ShardSet::new(left, names)
 }
 
@@ -129,9 +119,7 @@ fn shares_follow_weights_without_loads() {
 #[test]
 fn roomless_requests_follow_weights() {
     let set = shards(&[("a", 1), ("b", 3)]);
-    let hits = (0..4000)
-        .filter(|&n| by_chance(n, &set) == Some(ShardId(1)))
-        .count();
+    let hits = (0..4000).filter(|&n| by_chance(n, &set) == Some(ShardId(1))).count();
     assert!((2850..3150).contains(&hits), "{hits}");
     assert_eq!(by_chance(5, &without(&set, ShardId(1))), Some(ShardId(0)));
 }
@@ -139,16 +127,9 @@ fn roomless_requests_follow_weights() {
 /// The ids of shards differ between processes; where rooms go must not.
 #[test]
 fn ids_do_not_matter() {
-    let (one, other) = (
-        shards(&[("a", 1), ("b", 2), ("c", 1)]),
-        shards(&[("c", 1), ("a", 1), ("b", 2)]),
-    );
+    let (one, other) = (shards(&[("a", 1), ("b", 2), ("c", 1)]), shards(&[("c", 1), ("a", 1), ("b", 2)]));
     for n in 0..200 {
-        let names = |set: &ShardSet| {
-            order(key(n), set)
-                .map(|id| set.name(id).cloned())
-                .collect::<Vec<_>>()
-        };
+        let names = |set: &ShardSet| order(key(n), set).map(|id| set.name(id).cloned()).collect::<Vec<_>>();
         assert_eq!(names(&one), names(&other));
     }
 }
@@ -159,11 +140,7 @@ fn weights() -> impl Strategy<Value = Vec<u32>> {
 
 fn named(weights: &[u32]) -> ShardSet {
     let names: Vec<_> = (0..weights.len()).map(|n| format!("shard-{n}")).collect();
-    let list: Vec<_> = names
-        .iter()
-        .map(String::as_str)
-        .zip(weights.iter().copied())
-        .collect();
+    let list: Vec<_> = names.iter().map(String::as_str).zip(weights.iter().copied()).collect();
     shards(&list)
 }
 

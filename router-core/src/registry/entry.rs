@@ -24,10 +24,7 @@ struct Probe {
 
 impl Probe {
     fn new((rise, fall): (u32, u32)) -> Self {
-        Self {
-            check: RiseFall::new(rise, fall),
-            complaint: String::new(),
-        }
+        Self { check: RiseFall::new(rise, fall), complaint: String::new() }
     }
 
     fn record(&mut self, result: Result<(), String>) {
@@ -66,12 +63,7 @@ pub(super) struct Entry {
 
 impl Entry {
     /// A shard that nobody has listed yet.
-    pub(super) fn awaited(
-        id: ShardId,
-        name: ShardName,
-        until: Timestamp,
-        settings: RegistrySettings,
-    ) -> Self {
+    pub(super) fn awaited(id: ShardId, name: ShardName, until: Timestamp, settings: RegistrySettings) -> Self {
         Self {
             id,
             seed: placement::seed(&name),
@@ -143,8 +135,7 @@ impl Entry {
         match reply.health {
             Some(AgentHealth::Up) => self.agent_health.record(Ok(())),
             Some(AgentHealth::Down { reason }) => {
-                self.agent_health
-                    .record(Err(reason.unwrap_or_else(|| "down".into())));
+                self.agent_health.record(Err(reason.unwrap_or_else(|| "down".into())));
             }
             None => {}
         }
@@ -167,11 +158,7 @@ impl Entry {
 
     fn health(&self) -> ShardState {
         let up = self.tcp.check.is_up() && self.http.check.is_up();
-        if up {
-            ShardState::Ready
-        } else {
-            ShardState::Down
-        }
+        if up { ShardState::Ready } else { ShardState::Down }
     }
 
     /// Everything that keeps it from being ready: how strict, and the words for it.
@@ -183,10 +170,7 @@ impl Entry {
             say(Down, "named by restored pins, not discovered yet".into());
             return verdicts;
         }
-        say(
-            self.discovery,
-            format!("{} says {}", self.source, self.discovery.as_str()),
-        );
+        say(self.discovery, format!("{} says {}", self.source, self.discovery.as_str()));
         if let Some(state) = operator {
             say(state, format!("an operator says {}", state.as_str()));
         }
@@ -256,12 +240,7 @@ pub(super) fn differences(old: Option<&Shard>, new: &Shard, events: &mut Vec<Sha
         events.push(ShardEvent::Added(shard()));
         if new.state != ShardState::Ready {
             let (from, to, why) = (ShardState::Ready, new.state, new.why.clone());
-            events.push(ShardEvent::Changed {
-                shard: shard(),
-                from,
-                to,
-                why,
-            });
+            events.push(ShardEvent::Changed { shard: shard(), from, to, why });
         }
         return;
     };
@@ -269,19 +248,10 @@ pub(super) fn differences(old: Option<&Shard>, new: &Shard, events: &mut Vec<Sha
         events.push(ShardEvent::Readdressed(shard()));
     }
     if old.weight != new.weight {
-        events.push(ShardEvent::Reweighted {
-            shard: shard(),
-            from: old.weight,
-            to: new.weight,
-        });
+        events.push(ShardEvent::Reweighted { shard: shard(), from: old.weight, to: new.weight });
     }
     if old.state != new.state {
         let (from, to, why) = (old.state, new.state, new.why.clone());
-        events.push(ShardEvent::Changed {
-            shard: shard(),
-            from,
-            to,
-            why,
-        });
+        events.push(ShardEvent::Changed { shard: shard(), from, to, why });
     }
 }

@@ -33,23 +33,13 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let settings = RegistrySettings {
-            tcp: (2, 2),
-            http: (2, 2),
-            agent: (1, 1),
-        };
-        Self {
-            registry: Registry::new(settings),
-            now: 1000,
-        }
+        let settings = RegistrySettings { tcp: (2, 2), http: (2, 2), agent: (1, 1) };
+        Self { registry: Registry::new(settings), now: 1000 }
     }
 
     fn with(shards: &[&str]) -> Self {
         let mut bench = Self::new();
-        bench.list(
-            "dns",
-            &shards.iter().map(|s| spec(s, 80)).collect::<Vec<_>>(),
-        );
+        bench.list("dns", &shards.iter().map(|s| spec(s, 80)).collect::<Vec<_>>());
         bench
     }
 
@@ -58,39 +48,21 @@ impl Bench {
     }
 
     fn list(&mut self, source: &str, shards: &[ShardSpec]) -> Vec<ShardEvent> {
-        self.input(ShardInput::Discovered {
-            source: source.into(),
-            shards: shards.to_vec(),
-            hold_down: HOLD,
-        })
+        self.input(ShardInput::Discovered { source: source.into(), shards: shards.to_vec(), hold_down: HOLD })
     }
 
     fn probe(&mut self, shard: &str, probe: ProbeKind, ok: bool) -> Vec<ShardEvent> {
-        let result = if ok {
-            Ok(())
-        } else {
-            Err("connection refused".into())
-        };
-        self.input(ShardInput::Probed {
-            shard: name(shard),
-            probe,
-            result,
-        })
+        let result = if ok { Ok(()) } else { Err("connection refused".into()) };
+        self.input(ShardInput::Probed { shard: name(shard), probe, result })
     }
 
     fn agent(&mut self, shard: &str, line: &str) -> Vec<ShardEvent> {
         let reply = agent_check::parse(line.as_bytes()).unwrap();
-        self.input(ShardInput::Agent {
-            shard: name(shard),
-            reply,
-        })
+        self.input(ShardInput::Agent { shard: name(shard), reply })
     }
 
     fn operator(&mut self, shard: &str, state: Option<ShardState>) -> Vec<ShardEvent> {
-        self.input(ShardInput::Operator {
-            shard: name(shard),
-            state,
-        })
+        self.input(ShardInput::Operator { shard: name(shard), state })
     }
 
     fn shard(&self, shard: &str) -> crate::shard_set::Shard {
@@ -106,21 +78,12 @@ impl Bench {
 fn shards_come_and_are_found() {
     let mut bench = Bench::new();
     let events = bench.list("dns", &[spec("b", 80), spec("a", 80)]);
-    assert_eq!(
-        events,
-        [ShardEvent::Added(name("a")), ShardEvent::Added(name("b"))]
-    );
+    assert_eq!(events, [ShardEvent::Added(name("a")), ShardEvent::Added(name("b"))]);
     let view = bench.registry.view();
-    assert_eq!(
-        view.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(),
-        ["a", "b"]
-    );
+    assert_eq!(view.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
     let a = view.by_name("a").unwrap();
     assert_eq!(view.get(a.id), Some(a));
-    assert_eq!(
-        (a.state, a.weight, a.present, &*a.source),
-        (Ready, 1000, true, "dns")
-    );
+    assert_eq!((a.state, a.weight, a.present, &*a.source), (Ready, 1000, true, "dns"));
     assert!(view.by_name("c").is_none() && view.get(ShardId(9)).is_none());
     assert_eq!(bench.list("dns", &[spec("b", 80), spec("a", 80)]), []);
 }
@@ -146,10 +109,7 @@ fn what_stays_away_is_gone_after_the_hold_down() {
     bench.list("dns", &[spec("a", 80)]);
     bench.now += 20 * SECOND;
     // Further lists without it do not prolong its stay; nor does one without an address for it.
-    let empty = ShardSpec {
-        addresses: vec![],
-        ..spec("b", 80)
-    };
+    let empty = ShardSpec { addresses: vec![], ..spec("b", 80) };
     assert_eq!(bench.list("dns", &[spec("a", 80), empty]), []);
     bench.now += 10 * SECOND;
     let id = bench.shard("b").id;
@@ -164,11 +124,7 @@ fn what_stays_away_is_gone_after_the_hold_down() {
 fn without_a_hold_down_it_is_gone_at_once() {
     let mut bench = Bench::with(&["a", "b"]);
     let (source, shards) = ("dns".into(), vec![spec("a", 80)]);
-    let events = bench.input(ShardInput::Discovered {
-        source,
-        shards,
-        hold_down: Duration::ZERO,
-    });
+    let events = bench.input(ShardInput::Discovered { source, shards, hold_down: Duration::ZERO });
     assert_eq!(events, [ShardEvent::Gone(name("b"))]);
 }
 
@@ -176,25 +132,9 @@ fn without_a_hold_down_it_is_gone_at_once() {
 fn addresses_and_weights_change_in_place() {
     let mut bench = Bench::with(&["a"]);
     let id = bench.shard("a").id;
-    assert_eq!(
-        bench.list("dns", &[spec("a", 81)]),
-        [ShardEvent::Readdressed(name("a"))]
-    );
-    let events = bench.list(
-        "dns",
-        &[ShardSpec {
-            weight: 20,
-            ..spec("a", 81)
-        }],
-    );
-    assert_eq!(
-        events,
-        [ShardEvent::Reweighted {
-            shard: name("a"),
-            from: 1000,
-            to: 2000
-        }]
-    );
+    assert_eq!(bench.list("dns", &[spec("a", 81)]), [ShardEvent::Readdressed(name("a"))]);
+    let events = bench.list("dns", &[ShardSpec { weight: 20, ..spec("a", 81) }]);
+    assert_eq!(events, [ShardEvent::Reweighted { shard: name("a"), from: 1000, to: 2000 }]);
     assert_eq!(bench.shard("a").id, id);
 }
 
@@ -207,11 +147,7 @@ fn sources_keep_to_their_own() {
     assert!(matches!(&refused[1], ShardEvent::Refused { shard, .. } if *shard == name("b")));
     assert_eq!(bench.shard("a").addresses[0].port(), 80);
     assert_eq!(bench.shard("b").addresses[0].port(), 99);
-    assert_eq!(
-        bench.list("static", &[spec("a", 99), spec("b", 99), spec("b", 98)]),
-        [],
-        "said once"
-    );
+    assert_eq!(bench.list("static", &[spec("a", 99), spec("b", 99), spec("b", 98)]), [], "said once");
     // The one source's list says nothing about the other's shards.
     bench.list("dns", &[]);
     assert!(bench.shard("b").present && !bench.shard("a").present);
@@ -225,24 +161,13 @@ fn sources_keep_to_their_own() {
 fn names_are_bounded() {
     let mut bench = Bench::new();
     for n in 0..MAX_SHARD_NAMES {
-        assert!(
-            bench
-                .registry
-                .names
-                .intern(&name(&format!("s{n}")))
-                .is_some()
-        );
+        assert!(bench.registry.names.intern(&name(&format!("s{n}"))).is_some());
     }
     let events = bench.list("dns", &[spec("one-more", 80), spec("s7", 80)]);
     assert!(
         matches!(&events[..], [ShardEvent::Refused { shard, .. }, ShardEvent::Added(_)] if *shard == name("one-more"))
     );
-    assert_eq!(
-        bench
-            .registry
-            .keep_place(&name("another"), Timestamp(u64::MAX)),
-        None
-    );
+    assert_eq!(bench.registry.keep_place(&name("another"), Timestamp(u64::MAX)), None);
 }
 
 #[test]
@@ -253,15 +178,7 @@ fn probes_rise_and_fall() {
     assert_eq!(bench.probe("a", ProbeKind::Http, false), []);
     let events = bench.probe("a", ProbeKind::Http, false);
     let why = "HTTP probe: connection refused".to_owned();
-    assert_eq!(
-        events,
-        [ShardEvent::Changed {
-            shard: name("a"),
-            from: Ready,
-            to: Down,
-            why
-        }]
-    );
+    assert_eq!(events, [ShardEvent::Changed { shard: name("a"), from: Ready, to: Down, why }]);
     assert_eq!(bench.shard("a").health, Down);
     // Another probe that is content does not speak for this one.
     bench.probe("a", ProbeKind::Tcp, true);
@@ -296,10 +213,7 @@ fn an_agents_words_stay_until_it_takes_them_back() {
     assert_eq!(bench.state("a"), Ready);
     bench.agent("a", "fail#no focus");
     let shard = bench.shard("a");
-    assert_eq!(
-        (shard.state, shard.health, shard.why.as_str()),
-        (Down, Ready, "its agent says down: no focus")
-    );
+    assert_eq!((shard.state, shard.health, shard.why.as_str()), (Down, Ready, "its agent says down: no focus"));
     bench.agent("a", "ready");
     assert_eq!(bench.state("a"), Down, "ready ends only a drain or maint");
     bench.agent("a", "up");
@@ -324,13 +238,7 @@ fn an_agent_is_no_health_check() {
 fn words_of_an_agent_that_is_no_more_are_forgotten() {
     let mut bench = Bench::with(&["a"]);
     bench.agent("a", "down maint 0%");
-    bench.list(
-        "dns",
-        &[ShardSpec {
-            agent_port: None,
-            ..spec("a", 80)
-        }],
-    );
+    bench.list("dns", &[ShardSpec { agent_port: None, ..spec("a", 80) }]);
     assert_eq!((bench.state("a"), bench.shard("a").agent), (Ready, None));
 }
 
@@ -342,19 +250,10 @@ fn an_order_outlives_the_shard() {
     bench.now += 30 * SECOND;
     assert_eq!(bench.input(ShardInput::Tick), [ShardEvent::Gone(name("a"))]);
     let events = bench.list("dns", &[spec("a", 80)]);
-    assert!(matches!(
-        &events[..],
-        [
-            ShardEvent::Added(_),
-            ShardEvent::Changed { to: Draining, .. }
-        ]
-    ));
+    assert!(matches!(&events[..], [ShardEvent::Added(_), ShardEvent::Changed { to: Draining, .. }]));
     bench.operator("a", None);
     assert_eq!(bench.state("a"), Ready);
-    assert!(matches!(
-        &bench.operator("x", Some(Down))[..],
-        [ShardEvent::Refused { .. }]
-    ));
+    assert!(matches!(&bench.operator("x", Some(Down))[..], [ShardEvent::Refused { .. }]));
 }
 
 #[test]
@@ -362,10 +261,7 @@ fn every_strictest_reason_is_named() {
     let mut bench = Bench::with(&["a"]);
     bench.operator("a", Some(Draining));
     bench.agent("a", "drain");
-    assert_eq!(
-        bench.shard("a").why,
-        "an operator says draining; its agent says drain"
-    );
+    assert_eq!(bench.shard("a").why, "an operator says draining; its agent says drain");
     bench.operator("a", Some(Down));
     assert_eq!(bench.shard("a").why, "an operator says down");
 }

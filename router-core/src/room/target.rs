@@ -29,12 +29,7 @@ pub enum Target {
 pub struct NameTooLong(pub usize);
 
 /// Endpoints that are more than one segment: the tenant ends before the first of these.
-const LONG_ENDPOINTS: [&[u8]; 4] = [
-    b"conference-request",
-    b"_api",
-    b"colibri-ws",
-    b"colibri-relay-ws",
-];
+const LONG_ENDPOINTS: [&[u8]; 4] = [b"conference-request", b"_api", b"colibri-ws", b"colibri-relay-ws"];
 
 /// Last segments that are requests of a client even without a room, never the page of a room.
 const ENDPOINTS: [&[u8]; 12] = [
@@ -105,8 +100,7 @@ fn value<'a>(query: &'a [u8], parameter: &str) -> Option<&'a [u8]> {
     query.split(|&b| b == b'&').find_map(|pair| {
         let mut halves = pair.splitn(2, |&b| b == b'=');
         let name = halves.next().unwrap_or_default();
-        let same = name == parameter.as_bytes()
-            || (name.contains(&b'%') && percent_decode(name).eq(parameter.bytes()));
+        let same = name == parameter.as_bytes() || (name.contains(&b'%') && percent_decode(name).eq(parameter.bytes()));
         same.then(|| halves.next().unwrap_or_default())
     })
 }
@@ -138,10 +132,7 @@ fn before_endpoint(path: &[u8]) -> &[u8] {
 /// The last segment, and what stands before it.
 fn split_last(path: &[u8]) -> (&[u8], &[u8]) {
     let end = path.iter().rposition(|&b| b != b'/').map_or(0, |i| i + 1);
-    let start = path[..end]
-        .iter()
-        .rposition(|&b| b == b'/')
-        .map_or(0, |i| i + 1);
+    let start = path[..end].iter().rposition(|&b| b == b'/').map_or(0, |i| i + 1);
     (&path[..start], &path[start..end])
 }
 
@@ -164,23 +155,13 @@ fn page(path: &[u8]) -> Result<Target, NameTooLong> {
         return Ok(Target::Roomless);
     }
     let parts: Vec<_> = segments(tenant).map(stripped).collect();
-    let parts = parts
-        .iter()
-        .map(AsRef::as_ref)
-        .filter(|p: &&[u8]| !p.is_empty());
-    Ok(Target::Page(RoomName {
-        tenant: normal::tenant(parts),
-        room,
-    }))
+    let parts = parts.iter().map(AsRef::as_ref).filter(|p: &&[u8]| !p.is_empty());
+    Ok(Target::Page(RoomName { tenant: normal::tenant(parts), room }))
 }
 
 fn stripped(segment: &[u8]) -> Cow<'_, [u8]> {
     if segment.iter().any(|b| STRIPPED.contains(b)) {
-        segment
-            .iter()
-            .copied()
-            .filter(|b| !STRIPPED.contains(b))
-            .collect()
+        segment.iter().copied().filter(|b| !STRIPPED.contains(b)).collect()
     } else {
         Cow::Borrowed(segment)
     }

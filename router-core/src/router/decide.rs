@@ -19,12 +19,7 @@ impl Router {
     ///
     /// # Errors
     /// When the room has no shard and cannot get one now; nothing has changed then.
-    pub fn decide(
-        &self,
-        key: RoomKey,
-        now: Timestamp,
-        avoid: &[ShardId],
-    ) -> Result<Decision, Refusal> {
+    pub fn decide(&self, key: RoomKey, now: Timestamp, avoid: &[ShardId]) -> Result<Decision, Refusal> {
         self.decide_or_reclaim(key, now, avoid, false)
     }
 
@@ -34,12 +29,7 @@ impl Router {
     ///
     /// # Errors
     /// As [`Router::decide`].
-    pub fn decide_again(
-        &self,
-        key: RoomKey,
-        now: Timestamp,
-        failed: &[ShardId],
-    ) -> Result<Decision, Refusal> {
+    pub fn decide_again(&self, key: RoomKey, now: Timestamp, failed: &[ShardId]) -> Result<Decision, Refusal> {
         self.decide_or_reclaim(key, now, failed, true)
     }
 
@@ -51,20 +41,12 @@ impl Router {
         by_maker: bool,
     ) -> Result<Decision, Refusal> {
         match self.try_decide(key, now, avoid, by_maker) {
-            Err(Refusal::TableFull) if self.reclaim(now) => {
-                self.try_decide(key, now, avoid, by_maker)
-            }
+            Err(Refusal::TableFull) if self.reclaim(now) => self.try_decide(key, now, avoid, by_maker),
             answer => answer,
         }
     }
 
-    fn try_decide(
-        &self,
-        key: RoomKey,
-        now: Timestamp,
-        avoid: &[ShardId],
-        by_maker: bool,
-    ) -> Result<Decision, Refusal> {
+    fn try_decide(&self, key: RoomKey, now: Timestamp, avoid: &[ShardId], by_maker: bool) -> Result<Decision, Refusal> {
         let entry = self.table.entry(key);
         // Read inside the lock: of two decisions about one room, the later one sees no older shards.
         let set = self.set.load();
@@ -78,10 +60,7 @@ impl Router {
                 }
                 self.table.came(shard);
                 vacant.insert(Slot::made(shard, 1, self.decider, now));
-                return Ok(Decision {
-                    shard,
-                    outcome: Outcome::Made,
-                });
+                return Ok(Decision { shard, outcome: Outcome::Made });
             }
         };
         let slot = slot.get_mut();
@@ -89,15 +68,9 @@ impl Router {
         if slot.is_over(now, self.ttl()) {
             let shard = place()?;
             self.put(slot, shard, now);
-            return Ok(Decision {
-                shard,
-                outcome: Outcome::Made,
-            });
+            return Ok(Decision { shard, outcome: Outcome::Made });
         }
-        let movable = by_maker
-            && avoid.contains(&at)
-            && slot.decider() == self.decider
-            && slot.is_its_makers_alone();
+        let movable = by_maker && avoid.contains(&at) && slot.decider() == self.decider && slot.is_its_makers_alone();
         match standing(set.get(at), now) {
             Standing::Awaited => {
                 slot.touch(now);
@@ -105,18 +78,12 @@ impl Router {
             }
             Standing::Usable if !movable => {
                 slot.touch(now);
-                Ok(Decision {
-                    shard: at,
-                    outcome: Outcome::Found,
-                })
+                Ok(Decision { shard: at, outcome: Outcome::Found })
             }
             Standing::Usable | Standing::Lost => {
                 let shard = place()?;
                 self.put(slot, shard, now);
-                Ok(Decision {
-                    shard,
-                    outcome: Outcome::Moved { from: at },
-                })
+                Ok(Decision { shard, outcome: Outcome::Moved { from: at } })
             }
         }
     }
@@ -136,20 +103,13 @@ impl Router {
     pub(super) fn reclaim(&self, now: Timestamp) -> bool {
         let due = self.next_sweep.load(Relaxed);
         let pause = now.0.saturating_add(SWEEP_PAUSE);
-        if now.0 < due
-            || self
-                .next_sweep
-                .compare_exchange(due, pause, Relaxed, Relaxed)
-                .is_err()
-        {
+        if now.0 < due || self.next_sweep.compare_exchange(due, pause, Relaxed, Relaxed).is_err() {
             return false;
         }
         let swept = self.table.sweep(now, self.ttl());
         // Unless somebody said meanwhile that a sweep pays.
         let next = swept.next.0.max(pause);
-        _ = self
-            .next_sweep
-            .compare_exchange(pause, next, Relaxed, Relaxed);
+        _ = self.next_sweep.compare_exchange(pause, next, Relaxed, Relaxed);
         swept.removed > 0
     }
 }

@@ -57,12 +57,7 @@ impl Router {
     ///
     /// # Errors
     /// When no such shard is there, or the room would be new and the table is full.
-    pub fn pin(
-        &self,
-        key: RoomKey,
-        shard: &ShardName,
-        now: Timestamp,
-    ) -> Result<Outcome, PinError> {
+    pub fn pin(&self, key: RoomKey, shard: &ShardName, now: Timestamp) -> Result<Outcome, PinError> {
         let found = self.set.load().by_name(shard.as_str()).map(|s| s.id);
         let shard = found.ok_or(PinError::UnknownShard)?;
         match self.try_pin(key, shard, now) {
@@ -79,9 +74,7 @@ impl Router {
                     return Err(PinError::TableFull);
                 }
                 self.table.came(shard);
-                vacant
-                    .insert(Slot::made(shard, 1, self.decider, now))
-                    .touch(now);
+                vacant.insert(Slot::made(shard, 1, self.decider, now)).touch(now);
                 return Ok(Outcome::Made);
             }
         };
@@ -122,10 +115,7 @@ impl Router {
     /// A room's pin, looked at without keeping it.
     #[must_use]
     pub fn lookup(&self, key: RoomKey, now: Timestamp) -> Option<PinView> {
-        let slot = self
-            .table
-            .get(key)
-            .filter(|slot| !slot.is_over(now, self.ttl()))?;
+        let slot = self.table.get(key).filter(|slot| !slot.is_over(now, self.ttl()))?;
         view(&slot, &self.set.load())
     }
 
@@ -153,9 +143,5 @@ impl Router {
 fn view(slot: &Slot, set: &ShardSet) -> Option<PinView> {
     let shard = slot.shard();
     let name = set.name(shard)?;
-    Some(PinView {
-        pin: slot.pin(name),
-        shard,
-        tunnels: slot.tunnels,
-    })
+    Some(PinView { pin: slot.pin(name), shard, tunnels: slot.tunnels })
 }

@@ -16,11 +16,7 @@ impl Router {
     /// Takes the pins of a snapshot. A pin that is there already stays unless the restored one ranks higher.
     ///
     /// Shards that nobody has discovered yet get a place, and their rooms wait for them for `restored_hold` from now.
-    pub fn restore(
-        &self,
-        pins: impl IntoIterator<Item = (RoomKey, Pin)>,
-        now: Timestamp,
-    ) -> Restored {
+    pub fn restore(&self, pins: impl IntoIterator<Item = (RoomKey, Pin)>, now: Timestamp) -> Restored {
         let mut ids = HashMap::new();
         let mut result = Restored::default();
         for (key, mut pin) in pins {

@@ -22,9 +22,7 @@ fn name(name: &str) -> ShardName {
 
 fn key(n: u64) -> RoomKey {
     let hash = blake3::hash(&n.to_be_bytes());
-    RoomKey(u128::from_be_bytes(
-        hash.as_bytes()[..16].try_into().unwrap(),
-    ))
+    RoomKey(u128::from_be_bytes(hash.as_bytes()[..16].try_into().unwrap()))
 }
 
 /// A router and the time, which tests move by hand.
@@ -40,17 +38,8 @@ impl Bench {
 
     fn bounded(shards: &[&str], max_pins: usize) -> Self {
         let registry = RegistrySettings::default();
-        let settings = RouterSettings {
-            ttl: TTL,
-            max_pins,
-            decider: DECIDER,
-            registry,
-            restored_hold: HOLD,
-        };
-        let bench = Self {
-            router: Router::new(settings),
-            now: Timestamp(1_000_000),
-        };
+        let settings = RouterSettings { ttl: TTL, max_pins, decider: DECIDER, registry, restored_hold: HOLD };
+        let bench = Self { router: Router::new(settings), now: Timestamp(1_000_000) };
         bench.list(shards);
         bench
     }
@@ -64,20 +53,13 @@ impl Bench {
             agent_port: None,
         };
         let shards = shards.iter().map(spec).collect();
-        let input = ShardInput::Discovered {
-            source: "dns".into(),
-            shards,
-            hold_down: HOLD,
-        };
+        let input = ShardInput::Discovered { source: "dns".into(), shards, hold_down: HOLD };
         self.router.handle(input, self.now)
     }
 
     fn operator(&self, shard: ShardId, state: ShardState) {
         let shard = self.router.shards().name(shard).unwrap().clone();
-        let input = ShardInput::Operator {
-            shard,
-            state: Some(state),
-        };
+        let input = ShardInput::Operator { shard, state: Some(state) };
         assert!(self.router.handle(input, self.now).len() <= 1);
     }
 
@@ -115,24 +97,12 @@ fn a_room_is_decided_once_and_found_ever_after() {
     for _ in 0..10 {
         bench.pass(TTL - secs(1));
         assert_eq!(bench.route(1), Route::Pinned(made.shard));
-        assert_eq!(
-            bench.decide(1),
-            Decision {
-                shard: made.shard,
-                outcome: Outcome::Found
-            }
-        );
+        assert_eq!(bench.decide(1), Decision { shard: made.shard, outcome: Outcome::Found });
     }
     let pin = bench.pin(1);
-    assert_eq!(
-        (pin.epoch, pin.created, pin.last_seen),
-        (1, Timestamp(1_000_000), bench.now)
-    );
+    assert_eq!((pin.epoch, pin.created, pin.last_seen), (1, Timestamp(1_000_000), bench.now));
     assert_eq!((pin.decider, pin.ended), (DECIDER, false));
-    assert_eq!(
-        (bench.router.len(), bench.router.rooms_on(made.shard)),
-        (1, 1)
-    );
+    assert_eq!((bench.router.len(), bench.router.rooms_on(made.shard)), (1, 1));
 }
 
 #[test]
@@ -140,10 +110,7 @@ fn a_page_shows_where_the_room_would_go_and_writes_nothing() {
     let mut bench = Bench::new(&["a", "b", "c"]);
     for n in 0..50 {
         let preview = bench.router.preview(key(n), bench.now);
-        assert_eq!(
-            (bench.route(n), bench.router.len() as u64),
-            (Route::Unknown, n)
-        );
+        assert_eq!((bench.route(n), bench.router.len() as u64), (Route::Unknown, n));
         assert_eq!(preview, Some(bench.decide(n).shard));
         assert_eq!(preview, bench.router.preview(key(n), bench.now));
     }
@@ -167,10 +134,7 @@ fn a_pin_ends_after_its_time_and_begins_a_new_epoch() {
     bench.pass(TTL);
     assert_eq!(bench.router.expire(bench.now), 2);
     assert_eq!(bench.router.len(), 0);
-    assert_eq!(
-        bench.router.rooms_on(bench.id("a")) + bench.router.rooms_on(bench.id("b")),
-        0
-    );
+    assert_eq!(bench.router.rooms_on(bench.id("a")) + bench.router.rooms_on(bench.id("b")), 0);
 }
 
 #[test]
@@ -205,15 +169,8 @@ fn a_tunnel_that_opens_late_pins_its_room_or_is_told() {
     assert!(bench.router.tunnel_opened(key(1), shard, bench.now));
     assert_eq!(bench.route(1), Route::Pinned(shard));
     // Moved by now: the tunnel is in the wrong place.
-    let other = if shard == bench.id("a") {
-        name("b")
-    } else {
-        name("a")
-    };
-    assert_eq!(
-        bench.router.pin(key(1), &other, bench.now),
-        Ok(Outcome::Moved { from: shard })
-    );
+    let other = if shard == bench.id("a") { name("b") } else { name("a") };
+    assert_eq!(bench.router.pin(key(1), &other, bench.now), Ok(Outcome::Moved { from: shard }));
     assert!(!bench.router.tunnel_opened(key(1), shard, bench.now));
     assert_eq!(bench.router.lookup(key(1), bench.now).unwrap().tunnels, 2);
 }
@@ -222,23 +179,11 @@ fn a_tunnel_that_opens_late_pins_its_room_or_is_told() {
 fn operators_pin_and_unpin() {
     let bench = Bench::new(&["a", "b"]);
     let (a, b) = (bench.id("a"), bench.id("b"));
-    assert_eq!(
-        bench.router.pin(key(1), &name("x"), bench.now),
-        Err(PinError::UnknownShard)
-    );
-    assert_eq!(
-        bench.router.pin(key(1), &name("a"), bench.now),
-        Ok(Outcome::Made)
-    );
-    assert_eq!(
-        bench.router.pin(key(1), &name("a"), bench.now),
-        Ok(Outcome::Found)
-    );
+    assert_eq!(bench.router.pin(key(1), &name("x"), bench.now), Err(PinError::UnknownShard));
+    assert_eq!(bench.router.pin(key(1), &name("a"), bench.now), Ok(Outcome::Made));
+    assert_eq!(bench.router.pin(key(1), &name("a"), bench.now), Ok(Outcome::Found));
     assert_eq!(bench.pin(1).epoch, 1);
-    assert_eq!(
-        bench.router.pin(key(1), &name("b"), bench.now),
-        Ok(Outcome::Moved { from: a })
-    );
+    assert_eq!(bench.router.pin(key(1), &name("b"), bench.now), Ok(Outcome::Moved { from: a }));
     assert_eq!((bench.pin(1).epoch, bench.route(1)), (2, Route::Pinned(b)));
     assert_eq!((bench.router.rooms_on(a), bench.router.rooms_on(b)), (0, 1));
     assert!(bench.router.unpin(key(1), bench.now));
@@ -253,10 +198,7 @@ fn unpinning_leaves_the_tunnels_counted() {
     let shard = bench.decide(1).shard;
     bench.router.tunnel_opened(key(1), shard, bench.now);
     assert!(bench.router.unpin(key(1), bench.now));
-    assert_eq!(
-        (bench.route(1), bench.router.rooms_on(shard)),
-        (Route::Unknown, 0)
-    );
+    assert_eq!((bench.route(1), bench.router.rooms_on(shard)), (Route::Unknown, 0));
     assert_eq!(bench.router.lookup(key(1), bench.now), None);
     let mut listed = 0;
     bench.router.for_each_pin(bench.now, |_, _| listed += 1);
@@ -277,10 +219,7 @@ fn all_pins_are_listed() {
     let mut expected: Vec<_> = (0..300).map(|n| (key(n), bench.decide(n).shard)).collect();
     let mut listed = Vec::new();
     bench.router.for_each_pin(bench.now, |key, view| {
-        assert_eq!(
-            Some(&view.pin.shard),
-            bench.router.shards().name(view.shard)
-        );
+        assert_eq!(Some(&view.pin.shard), bench.router.shards().name(view.shard));
         listed.push((key, view.shard));
     });
     expected.sort();
@@ -301,46 +240,26 @@ fn who_cannot_connect_asks_again() {
     assert_eq!(again(&[first, moved.shard, last]), Err(Refusal::NoShard));
     assert_eq!(bench.route(1), Route::Pinned(last));
     // Now somebody else was sent there, so it stays there (invariant 1).
-    assert_eq!(
-        again(&[last]),
-        Ok(Decision {
-            shard: last,
-            outcome: Outcome::Found
-        })
-    );
+    assert_eq!(again(&[last]), Ok(Decision { shard: last, outcome: Outcome::Found }));
 }
 
 #[test]
 fn asking_again_moves_nobody_else() {
     let bench = Bench::new(&["a", "b"]);
-    let found = |shard| {
-        Ok(Decision {
-            shard,
-            outcome: Outcome::Found,
-        })
-    };
+    let found = |shard| Ok(Decision { shard, outcome: Outcome::Found });
     // By a second decision, by a tunnel, by an operator.
     let shard = bench.decide(1).shard;
     bench.decide(1);
-    assert_eq!(
-        bench.router.decide_again(key(1), bench.now, &[shard]),
-        found(shard)
-    );
+    assert_eq!(bench.router.decide_again(key(1), bench.now, &[shard]), found(shard));
     let shard = bench.decide(2).shard;
     bench.router.tunnel_opened(key(2), shard, bench.now);
-    assert_eq!(
-        bench.router.decide_again(key(2), bench.now, &[shard]),
-        found(shard)
-    );
+    assert_eq!(bench.router.decide_again(key(2), bench.now, &[shard]), found(shard));
     bench.router.pin(key(3), &name("a"), bench.now).unwrap();
     let a = bench.id("a");
     assert_eq!(bench.router.decide_again(key(3), bench.now, &[a]), found(a));
     // And `decide` moves nobody off a living shard, whatever is to be avoided (invariant 4).
     let shard = bench.decide(4).shard;
-    assert_eq!(
-        bench.router.decide(key(4), bench.now, &[shard]),
-        found(shard)
-    );
+    assert_eq!(bench.router.decide(key(4), bench.now, &[shard]), found(shard));
 }
 
 #[test]

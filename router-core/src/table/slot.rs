@@ -77,10 +77,7 @@ impl Slot {
     }
 
     pub(crate) fn shard(&self) -> ShardId {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "the low 16 bits are the id"
-        )]
+        #[expect(clippy::cast_possible_truncation, reason = "the low 16 bits are the id")]
         ShardId(self.created_shard as u16)
     }
 

@@ -60,9 +60,7 @@ fn concurrent_touches_keep_the_latest_time_and_the_flags() {
 fn reservations_stop_at_the_bound() {
     let table = Table::new();
     let won: usize = std::thread::scope(|scope| {
-        let runs: Vec<_> = (0..4)
-            .map(|_| scope.spawn(|| (0..100).filter(|_| table.reserve(150)).count()))
-            .collect();
+        let runs: Vec<_> = (0..4).map(|_| scope.spawn(|| (0..100).filter(|_| table.reserve(150)).count())).collect();
         runs.into_iter().map(|run| run.join().unwrap()).sum()
     });
     assert_eq!((won, table.len()), (150, 150));

@@ -31,31 +31,15 @@ pub(super) fn read(mut s: Section<'_>, shards: &Shards) -> Probes {
 }
 
 fn timing(s: &mut Section<'_>) -> ProbeTiming {
-    let interval = s.duration(
-        "interval",
-        defaults::PROBE_INTERVAL,
-        100 * MILLISECOND,
-        HOUR,
-    );
+    let interval = s.duration("interval", defaults::PROBE_INTERVAL, 100 * MILLISECOND, HOUR);
     let timing = ProbeTiming {
         interval,
-        timeout: s.duration(
-            "timeout",
-            defaults::PROBE_TIMEOUT.min(interval),
-            10 * MILLISECOND,
-            HOUR,
-        ),
+        timeout: s.duration("timeout", defaults::PROBE_TIMEOUT.min(interval), 10 * MILLISECOND, HOUR),
         rise: s.number("rise", defaults::RISE, 1, 100),
         fall: s.number("fall", defaults::FALL, 1, 100),
     };
     if timing.timeout > interval && s.sound(&["interval", "timeout"]) {
-        s.error(
-            "timeout",
-            format!(
-                "must not be longer than the interval, {}",
-                show_duration(interval)
-            ),
-        );
+        s.error("timeout", format!("must not be longer than the interval, {}", show_duration(interval)));
     }
     timing
 }
@@ -70,19 +54,15 @@ fn http(mut s: Section<'_>) -> HttpProbe {
         timing,
         path: s.read("path", defaults::PROBE_PATH.into(), path),
         host: s.optional("host", host),
-        expect: expect.map_or(vec![defaults::PROBE_EXPECT], |ranges| {
-            ranges.into_iter().map(|(_, range)| range).collect()
-        }),
+        expect: expect
+            .map_or(vec![defaults::PROBE_EXPECT], |ranges| ranges.into_iter().map(|(_, range)| range).collect()),
     }
 }
 
 /// What may stand in a request line.
 fn path(field: &Field<'_>) -> Result<String, String> {
     let text = field.text()?;
-    if text.starts_with('/')
-        && text.len() <= 1024
-        && text.chars().all(|c| c.is_ascii_graphic() && c != '#')
-    {
+    if text.starts_with('/') && text.len() <= 1024 && text.chars().all(|c| c.is_ascii_graphic() && c != '#') {
         Ok(text.to_owned())
     } else {
         Err("must start with '/' and have no spaces, '#' or non-ASCII characters".into())

@@ -29,42 +29,23 @@ pub(super) fn read(root: &mut Section<'_>) -> Shards {
     let fixed = s.sections("static", MAX_STATIC);
     let dns = s.sections("dns", MAX_DNS);
     if fixed.is_empty() && dns.is_empty() && s.sound(&["static", "dns"]) {
-        root.error(
-            "shards",
-            "no source of shards: give shards.static or shards.dns",
-        );
+        root.error("shards", "no source of shards: give shards.static or shards.dns");
     }
-    let fixed = fixed
-        .into_iter()
-        .filter_map(|item| fixed_shard(item, &mut names))
-        .collect();
+    let fixed = fixed.into_iter().filter_map(|item| fixed_shard(item, &mut names)).collect();
     let mut lookups = HashMap::new();
-    let dns = dns
-        .into_iter()
-        .filter_map(|item| dns_source(item, &mut names, &mut lookups))
-        .collect();
+    let dns = dns.into_iter().filter_map(|item| dns_source(item, &mut names, &mut lookups)).collect();
     Shards { fixed, dns }
 }
 
 fn fixed_shard(mut s: Section<'_>, names: &mut Names) -> Option<ShardSpec> {
-    let states = [
-        ("ready", ShardState::Ready),
-        ("draining", ShardState::Draining),
-        ("down", ShardState::Down),
-    ];
+    let states = [("ready", ShardState::Ready), ("draining", ShardState::Draining), ("down", ShardState::Down)];
     let name = s.require("name", Field::shard_name);
     claim_name(&s, "name", name.as_ref(), names);
     let addresses = addresses(&mut s);
     let weight = weight(&mut s);
     let state = s.read("state", ShardState::Ready, |f| f.choice(&states));
     let agent_port = port(&mut s, "agent_port");
-    Some(ShardSpec {
-        name: name?,
-        addresses: addresses?,
-        weight,
-        state,
-        agent_port,
-    })
+    Some(ShardSpec { name: name?, addresses: addresses?, weight, state, agent_port })
 }
 
 fn claim_name(s: &Section<'_>, field: &str, name: Option<&ShardName>, names: &mut Names) {
@@ -111,66 +92,32 @@ fn port(s: &mut Section<'_>, name: &'static str) -> Option<u16> {
     s.optional(name, |field| field.number(1, u16::MAX))
 }
 
-fn dns_source(
-    mut s: Section<'_>,
-    names: &mut Names,
-    lookups: &mut HashMap<String, String>,
-) -> Option<DnsSource> {
+fn dns_source(mut s: Section<'_>, names: &mut Names, lookups: &mut HashMap<String, String>) -> Option<DnsSource> {
     let record = record(&mut s, names, lookups);
-    let servers = s
-        .many("servers", MAX_ADDRESSES, Field::dns_server)
-        .unwrap_or_default();
+    let servers = s.many("servers", MAX_ADDRESSES, Field::dns_server).unwrap_or_default();
     let hold_down = s.duration("hold_down", defaults::HOLD_DOWN, Duration::ZERO, DAY);
-    let min_refresh = s.duration(
-        "min_refresh",
-        defaults::MIN_REFRESH,
-        100 * MILLISECOND,
-        HOUR,
-    );
+    let min_refresh = s.duration("min_refresh", defaults::MIN_REFRESH, 100 * MILLISECOND, HOUR);
     let longest = defaults::MAX_REFRESH.max(min_refresh);
     let max_refresh = s.duration("max_refresh", longest, 100 * MILLISECOND, DAY);
     if max_refresh < min_refresh && s.sound(&["min_refresh", "max_refresh"]) {
-        s.error(
-            "max_refresh",
-            format!(
-                "must not be shorter than min_refresh, {}",
-                show_duration(min_refresh)
-            ),
-        );
+        s.error("max_refresh", format!("must not be shorter than min_refresh, {}", show_duration(min_refresh)));
     }
     let weight = weight(&mut s);
     let agent_port = port(&mut s, "agent_port");
     let servers = servers.into_iter().map(|(_, server)| server).collect();
-    Some(DnsSource {
-        record: record?,
-        servers,
-        hold_down,
-        min_refresh,
-        max_refresh,
-        weight,
-        agent_port,
-    })
+    Some(DnsSource { record: record?, servers, hold_down, min_refresh, max_refresh, weight, agent_port })
 }
 
 /// `srv`, or `host` with `shard` and `port`.
-fn record(
-    s: &mut Section<'_>,
-    names: &mut Names,
-    lookups: &mut HashMap<String, String>,
-) -> Option<DnsRecord> {
+fn record(s: &mut Section<'_>, names: &mut Names, lookups: &mut HashMap<String, String>) -> Option<DnsRecord> {
     let given = ["srv", "host", "shard", "port"].map(|name| s.field(name).is_some());
     match given {
         [true, true, ..] => s.error("host", "cannot be given together with srv"),
         [false, false, ..] => s.error("srv", "is missing; give srv, or host with shard and port"),
         [true, false, shard, port] => {
-            for name in [(shard, "shard"), (port, "port")]
-                .into_iter()
-                .filter_map(|(given, name)| given.then_some(name))
+            for name in [(shard, "shard"), (port, "port")].into_iter().filter_map(|(given, name)| given.then_some(name))
             {
-                s.error(
-                    name,
-                    "goes with host only; SRV records name their shards and ports",
-                );
+                s.error(name, "goes with host only; SRV records name their shards and ports");
             }
             let service = s.require("srv", Field::dns_name)?;
             let plain = service.trim_end_matches('.').to_lowercase();
@@ -184,11 +131,7 @@ fn record(
             let shard = s.require("shard", Field::shard_name);
             claim_name(s, "shard", shard.as_ref(), names);
             let port = s.require("port", |field| field.number(1, u16::MAX));
-            return Some(DnsRecord::Host {
-                shard: shard?,
-                host: host?,
-                port: port?,
-            });
+            return Some(DnsRecord::Host { shard: shard?, host: host?, port: port? });
         }
     }
     None

@@ -8,8 +8,7 @@ use std::{
 use tempfile::TempDir;
 
 use super::super::{
-    Config, DnsRecord, DnsSource, HttpProbe, ProbeTiming, Shards, Snapshot, defaults,
-    load::read_source, report::Report,
+    Config, DnsRecord, DnsSource, HttpProbe, ProbeTiming, Shards, Snapshot, defaults, load::read_source, report::Report,
 };
 
 fn root() -> PathBuf {
@@ -34,9 +33,7 @@ fn full() -> String {
 /// The full example with the `#` of its first column taken away, wherever it stands before a field.
 fn full_and_switched_on() -> String {
     let uncomment = |line: &str| match line.strip_prefix('#') {
-        Some(rest) if rest.starts_with("  ") || rest.starts_with(|c: char| c.is_alphabetic()) => {
-            rest.to_owned()
-        }
+        Some(rest) if rest.starts_with("  ") || rest.starts_with(|c: char| c.is_alphabetic()) => rest.to_owned(),
         _ => line.to_owned(),
     };
     full().lines().map(|line| uncomment(line) + "\n").collect()
@@ -48,10 +45,7 @@ fn every_example_passes_without_a_warning() {
     let mut seen = 0;
     for entry in std::fs::read_dir(root().join("deploy/examples")).unwrap() {
         let path = entry.unwrap().path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "yaml")
-        {
+        if path.extension().is_some_and(|extension| extension == "yaml") {
             let copy = folder.path().join(path.file_name().unwrap());
             std::fs::copy(&path, &copy).unwrap();
             let loaded = Config::load(&copy).unwrap_or_else(|errors| panic!("{errors}"));
@@ -64,13 +58,9 @@ fn every_example_passes_without_a_warning() {
 
 #[test]
 fn the_full_example_is_the_defaults() {
-    let config = Config::parse(&full(), Path::new("full.yaml"))
-        .unwrap()
-        .config;
+    let config = Config::parse(&full(), Path::new("full.yaml")).unwrap().config;
     let dns = DnsSource {
-        record: DnsRecord::Srv {
-            service: "_http._tcp.web.jitsi.svc.cluster.local".into(),
-        },
+        record: DnsRecord::Srv { service: "_http._tcp.web.jitsi.svc.cluster.local".into() },
         servers: Vec::new(),
         hold_down: defaults::HOLD_DOWN,
         min_refresh: defaults::MIN_REFRESH,
@@ -78,43 +68,21 @@ fn the_full_example_is_the_defaults() {
         weight: defaults::WEIGHT,
         agent_port: None,
     };
-    let shards = Shards {
-        fixed: Vec::new(),
-        dns: vec![dns],
-    };
-    assert_eq!(
-        config,
-        Config {
-            shards,
-            ..Config::default()
-        }
-    );
+    let shards = Shards { fixed: Vec::new(), dns: vec![dns] };
+    assert_eq!(config, Config { shards, ..Config::default() });
 }
 
 #[test]
 fn what_the_full_example_comments_out_is_right_too() {
     let folder = folder();
     let file = folder.path().join("full.yaml");
-    let loaded =
-        Config::parse(&full_and_switched_on(), &file).unwrap_or_else(|errors| panic!("{errors}"));
+    let loaded = Config::parse(&full_and_switched_on(), &file).unwrap_or_else(|errors| panic!("{errors}"));
     assert_eq!(loaded.warnings, []);
     let config = loaded.config;
     let interval = defaults::SNAPSHOT_INTERVAL;
-    assert_eq!(
-        config.snapshot,
-        Some(Snapshot {
-            path: folder.path().join("pins.snapshot"),
-            interval
-        })
-    );
+    assert_eq!(config.snapshot, Some(Snapshot { path: folder.path().join("pins.snapshot"), interval }));
     let host = Some("meet.example.org".into());
-    assert_eq!(
-        config.probes.http,
-        Some(HttpProbe {
-            host,
-            ..HttpProbe::default()
-        })
-    );
+    assert_eq!(config.probes.http, Some(HttpProbe { host, ..HttpProbe::default() }));
     assert_eq!(config.probes.agent, Some(ProbeTiming::default()));
     assert_eq!((config.shards.fixed.len(), config.shards.dns.len()), (1, 2));
 }
@@ -123,12 +91,7 @@ fn what_the_full_example_comments_out_is_right_too() {
 fn known() -> BTreeSet<String> {
     let folder = folder();
     let report = Report::default();
-    read_source(
-        &full_and_switched_on(),
-        &folder.path().join("full.yaml"),
-        &report,
-    )
-    .unwrap();
+    read_source(&full_and_switched_on(), &folder.path().join("full.yaml"), &report).unwrap();
     report.known()
 }
 
@@ -143,15 +106,9 @@ fn the_documentation_names_every_field_and_no_other() {
     let known = known();
     assert!(known.len() > 60, "{known:?}");
     let missing: Vec<_> = known.difference(&documented).collect();
-    assert!(
-        missing.is_empty(),
-        "not in docs/configuration.md: {missing:?}"
-    );
+    assert!(missing.is_empty(), "not in docs/configuration.md: {missing:?}");
     let stale: Vec<_> = documented.difference(&known).collect();
-    assert!(
-        stale.is_empty(),
-        "in docs/configuration.md, but unknown to the reader: {stale:?}"
-    );
+    assert!(stale.is_empty(), "in docs/configuration.md, but unknown to the reader: {stale:?}");
 }
 
 #[test]
@@ -159,9 +116,6 @@ fn the_full_example_mentions_every_field() {
     let text = full();
     for path in known() {
         let name = path.rsplit('.').next().unwrap();
-        assert!(
-            text.contains(&format!("{name}:")),
-            "full.yaml does not mention {path}"
-        );
+        assert!(text.contains(&format!("{name}:")), "full.yaml does not mention {path}");
     }
 }

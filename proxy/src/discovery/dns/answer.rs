@@ -53,10 +53,7 @@ pub(super) fn bounded(mut records: Vec<Srv>, problems: &mut Vec<DiscoveryError>)
     records.sort_unstable();
     records.dedup();
     if records.len() > MAX_RECORDS {
-        problems.push(DiscoveryError::TooMany {
-            found: records.len(),
-            taken: MAX_RECORDS,
-        });
+        problems.push(DiscoveryError::TooMany { found: records.len(), taken: MAX_RECORDS });
         records.truncate(MAX_RECORDS);
     }
     records
@@ -83,45 +80,27 @@ pub(super) fn srv_shards(
         let name = match ShardName::new(shared.name_of(target)) {
             Ok(name) => name,
             Err(why) => {
-                problems.push(DiscoveryError::Name {
-                    target: target.to_owned(),
-                    why: why.to_string(),
-                });
+                problems.push(DiscoveryError::Name { target: target.to_owned(), why: why.to_string() });
                 continue;
             }
         };
         // A target that is listed in several groups counts with its best one only.
         let best = records.iter().map(|record| record.priority).min();
-        let best: Vec<_> = records
-            .into_iter()
-            .filter(|record| Some(record.priority) == best)
-            .collect();
+        let best: Vec<_> = records.into_iter().filter(|record| Some(record.priority) == best).collect();
         let ips = addresses.get(target).map(Vec::as_slice).unwrap_or_default();
-        let sockets = best
-            .iter()
-            .flat_map(|record| ips.iter().map(|&ip| SocketAddr::new(ip, record.port)));
+        let sockets = best.iter().flat_map(|record| ips.iter().map(|&ip| SocketAddr::new(ip, record.port)));
         let sockets = tidy(sockets.collect());
         if sockets.is_empty() {
-            problems.push(DiscoveryError::NoAddress {
-                target: target.to_owned(),
-            });
+            problems.push(DiscoveryError::NoAddress { target: target.to_owned() });
             continue;
         }
-        let weight = best
-            .iter()
-            .map(|record| record.weight)
-            .max()
-            .filter(|&weight| weight > 0);
+        let weight = best.iter().map(|record| record.weight).max().filter(|&weight| weight > 0);
         let is_preferred = best.first().map(|record| record.priority) == preferred;
         shards.push(ShardSpec {
             name,
             addresses: sockets,
             weight: weight.unwrap_or(defaults.weight).min(MAX_WEIGHT),
-            state: if is_preferred {
-                ShardState::Ready
-            } else {
-                ShardState::Draining
-            },
+            state: if is_preferred { ShardState::Ready } else { ShardState::Draining },
             agent_port: defaults.agent_port,
         });
     }
@@ -129,12 +108,7 @@ pub(super) fn srv_shards(
 }
 
 /// The one shard of an A/AAAA look-up; none without an address.
-pub(super) fn host_shard(
-    shard: &ShardName,
-    port: u16,
-    ips: &[IpAddr],
-    defaults: Defaults,
-) -> Option<ShardSpec> {
+pub(super) fn host_shard(shard: &ShardName, port: u16, ips: &[IpAddr], defaults: Defaults) -> Option<ShardSpec> {
     let addresses = tidy(ips.iter().map(|&ip| SocketAddr::new(ip, port)).collect());
     (!addresses.is_empty()).then(|| ShardSpec {
         name: shard.clone(),
@@ -169,11 +143,7 @@ impl Shared {
 
     fn name_of<'a>(&self, target: &'a str) -> &'a str {
         let label = first_label(target);
-        if self.0.contains(label) {
-            target
-        } else {
-            label
-        }
+        if self.0.contains(label) { target } else { label }
     }
 }
 

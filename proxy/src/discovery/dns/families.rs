@@ -15,10 +15,7 @@ pub(super) type Family = Result<Found<IpAddr>, Nothing>;
 
 /// Looks both up at the same time.
 pub(super) async fn both_families(servers: &Servers, host: &str) -> (Family, Family) {
-    tokio::join!(
-        servers.addresses(host, RecordType::A),
-        servers.addresses(host, RecordType::AAAA)
-    )
+    tokio::join!(servers.addresses(host, RecordType::A), servers.addresses(host, RecordType::AAAA))
 }
 
 /// Both families together.
@@ -31,11 +28,7 @@ pub(super) struct Merged {
 
 /// The addresses of both families; a family whose look-up failed keeps those of `before`.
 pub(super) fn merge_families(v4: Family, v6: Family, before: &[IpAddr]) -> Merged {
-    let mut merged = Merged {
-        addresses: Vec::new(),
-        ttl: None,
-        failure: None,
-    };
+    let mut merged = Merged { addresses: Vec::new(), ttl: None, failure: None };
     let mut fresh = false;
     for (family, is_v4) in [(v4, true), (v6, false)] {
         match family {
@@ -46,11 +39,7 @@ pub(super) fn merge_families(v4: Family, v6: Family, before: &[IpAddr]) -> Merge
             }
             Err(Nothing::Denied(..)) => {}
             Err(Nothing::Failed(error)) => {
-                let old: Vec<_> = before
-                    .iter()
-                    .copied()
-                    .filter(|ip| ip.is_ipv4() == is_v4)
-                    .collect();
+                let old: Vec<_> = before.iter().copied().filter(|ip| ip.is_ipv4() == is_v4).collect();
                 // Some servers fail every AAAA question. Where the other family answers and nothing is lost, that
                 // is nobody's concern.
                 if !old.is_empty() || !fresh {

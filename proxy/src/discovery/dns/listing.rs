@@ -37,40 +37,20 @@ impl Listing {
     /// Takes an answer in. With `at_once` an absence counts at once (a hold-down of zero asks for that).
     pub(super) fn settle(&mut self, answer: Vec<ShardSpec>, at_once: bool) -> Settled {
         let mut before = std::mem::take(&mut self.shards);
-        let mut settled = Settled {
-            shards: Vec::new(),
-            doubtful: Vec::new(),
-            dropped: Vec::new(),
-        };
+        let mut settled = Settled { shards: Vec::new(), doubtful: Vec::new(), dropped: Vec::new() };
         for spec in answer {
             before.remove(&spec.name);
-            self.shards.insert(
-                spec.name.clone(),
-                Entry {
-                    spec,
-                    doubtful: false,
-                },
-            );
+            self.shards.insert(spec.name.clone(), Entry { spec, doubtful: false });
         }
         for (name, entry) in before {
             if entry.doubtful || at_once {
                 settled.dropped.push(name);
             } else {
                 settled.doubtful.push(name.clone());
-                self.shards.insert(
-                    name,
-                    Entry {
-                        spec: entry.spec,
-                        doubtful: true,
-                    },
-                );
+                self.shards.insert(name, Entry { spec: entry.spec, doubtful: true });
             }
         }
-        settled.shards = self
-            .shards
-            .values()
-            .map(|entry| entry.spec.clone())
-            .collect();
+        settled.shards = self.shards.values().map(|entry| entry.spec.clone()).collect();
         settled
     }
 }
@@ -103,11 +83,7 @@ mod tests {
         assert_eq!(thin.doubtful, [ShardName::new("b").unwrap()]);
         let back = listing.settle(vec![spec("a"), spec("b")], false);
         assert_eq!((back.doubtful, back.dropped), (vec![], vec![]));
-        assert_eq!(
-            names(&listing.settle(vec![spec("b")], false).shards),
-            ["a", "b"],
-            "the count starts anew"
-        );
+        assert_eq!(names(&listing.settle(vec![spec("b")], false).shards), ["a", "b"], "the count starts anew");
     }
 
     #[test]

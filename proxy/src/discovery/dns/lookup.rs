@@ -75,43 +75,23 @@ pub(super) struct Servers {
 impl Servers {
     /// The given servers, or those of `/etc/resolv.conf` (then with its search list and `/etc/hosts`).
     pub(super) fn new(name: &str, servers: &[SocketAddr]) -> Result<Self, DiscoveryError> {
-        let setup = |why: NetError| DiscoveryError::Setup {
-            name: name.to_owned(),
-            why: why.to_string(),
-        };
+        let setup = |why: NetError| DiscoveryError::Setup { name: name.to_owned(), why: why.to_string() };
         let (configs, search, ndots, hosts) = if servers.is_empty() {
             let (config, options) = system_conf::read_system_conf().map_err(setup)?;
             let (domain, mut search, servers) = config.into_parts();
             search.extend(domain);
             (servers, search, options.ndots, ResolveHosts::Auto)
         } else {
-            (
-                servers.iter().copied().map(server_config).collect(),
-                Vec::new(),
-                1,
-                ResolveHosts::Never,
-            )
+            (servers.iter().copied().map(server_config).collect(), Vec::new(), 1, ResolveHosts::Never)
         };
-        let resolvers = configs
-            .into_iter()
-            .take(MAX_SERVERS)
-            .map(|server| resolver(server, hosts));
+        let resolvers = configs.into_iter().take(MAX_SERVERS).map(|server| resolver(server, hosts));
         let resolvers = resolvers.collect::<Result<Vec<_>, _>>().map_err(setup)?;
         if resolvers.is_empty() {
-            return Err(DiscoveryError::Setup {
-                name: name.to_owned(),
-                why: "no DNS server is configured".into(),
-            });
+            return Err(DiscoveryError::Setup { name: name.to_owned(), why: "no DNS server is configured".into() });
         }
         let count = u32::try_from(resolvers.len()).unwrap_or(u32::MAX);
         let patience = (ALL_SERVERS_TIMEOUT / count).min(SERVER_TIMEOUT);
-        Ok(Self {
-            resolvers,
-            patience,
-            preferred: AtomicUsize::new(0),
-            search,
-            ndots,
-        })
+        Ok(Self { resolvers, patience, preferred: AtomicUsize::new(0), search, ndots })
     }
 
     /// SRV records of a service, through the search list.
@@ -123,38 +103,19 @@ impl Servers {
             if let RData::SRV(srv) = &record.data {
                 ttl = ttl.min(time_to_live(record));
                 let target = canonical(&srv.target);
-                records.push(Srv {
-                    priority: srv.priority,
-                    target,
-                    port: srv.port,
-                    weight: srv.weight,
-                });
+                records.push(Srv { priority: srv.priority, target, port: srv.port, weight: srv.weight });
             }
         }
         let glue = lookup.additionals().iter();
-        let glue = glue
-            .filter_map(|r| Some((canonical(&r.name), r.data.ip_addr()?, time_to_live(r))))
-            .collect();
+        let glue = glue.filter_map(|r| Some((canonical(&r.name), r.data.ip_addr()?, time_to_live(r)))).collect();
         match records.is_empty() {
-            true => Err(Nothing::Denied(
-                DiscoveryError::NoRecords {
-                    query: format!("SRV {service}"),
-                },
-                None,
-            )),
-            false => Ok(SrvAnswer {
-                srv: Found { records, ttl },
-                glue,
-            }),
+            true => Err(Nothing::Denied(DiscoveryError::NoRecords { query: format!("SRV {service}") }, None)),
+            false => Ok(SrvAnswer { srv: Found { records, ttl }, glue }),
         }
     }
 
     /// Addresses of one family, through the search list. `record` is A or AAAA.
-    pub(super) async fn addresses(
-        &self,
-        host: &str,
-        record: RecordType,
-    ) -> Result<Found<IpAddr>, Nothing> {
+    pub(super) async fn addresses(&self, host: &str, record: RecordType) -> Result<Found<IpAddr>, Nothing> {
         let lookup = self.search(host, record).await?;
         let mut ttl = Duration::MAX;
         let mut records = Vec::new();
@@ -164,12 +125,7 @@ impl Servers {
             records.extend(answer.data.ip_addr());
         }
         match records.is_empty() {
-            true => Err(Nothing::Denied(
-                DiscoveryError::NoRecords {
-                    query: format!("{record} {host}"),
-                },
-                None,
-            )),
+            true => Err(Nothing::Denied(DiscoveryError::NoRecords { query: format!("{record} {host}") }, None)),
             false => Ok(Found { records, ttl }),
         }
     }
@@ -177,12 +133,8 @@ impl Servers {
     /// The first name of the search list that exists. A failure ends the search: going on could find another name's
     /// records, and then a flaky server would switch sources.
     async fn search(&self, name: &str, record: RecordType) -> Result<Lookup, Nothing> {
-        let names = candidates(name, &self.search, self.ndots).map_err(|why| {
-            Nothing::Failed(DiscoveryError::Setup {
-                name: name.to_owned(),
-                why,
-            })
-        })?;
+        let names = candidates(name, &self.search, self.ndots)
+            .map_err(|why| Nothing::Failed(DiscoveryError::Setup { name: name.to_owned(), why }))?;
         let mut denied = None;
         for name in names {
             match self.ask(&name, record).await {
@@ -214,9 +166,7 @@ impl Servers {
             }
         }
         let query = format!("{record} {name}");
-        Err(Nothing::Failed(
-            failure.unwrap_or(DiscoveryError::Timeout { query }),
-        ))
+        Err(Nothing::Failed(failure.unwrap_or(DiscoveryError::Timeout { query })))
     }
 }
 
@@ -256,10 +206,7 @@ fn candidates(name: &str, search: &[Name], ndots: usize) -> Result<Vec<Name>, St
     let mut relative = absolute.clone();
     relative.set_fqdn(false);
     // A suffix that makes the name too long is no candidate.
-    let mut names: Vec<Name> = search
-        .iter()
-        .filter_map(|suffix| relative.clone().append_domain(suffix).ok())
-        .collect();
+    let mut names: Vec<Name> = search.iter().filter_map(|suffix| relative.clone().append_domain(suffix).ok()).collect();
     for name in &mut names {
         name.set_fqdn(true);
     }
@@ -272,29 +219,18 @@ fn candidates(name: &str, search: &[Name], ndots: usize) -> Result<Vec<Name>, St
 fn nothing(name: &Name, record: RecordType, error: NetError) -> Nothing {
     let query = format!("{record} {name}");
     match error {
-        NetError::Dns(DnsError::NoRecordsFound(NoRecords {
-            response_code,
-            negative_ttl,
-            ..
-        })) => {
+        NetError::Dns(DnsError::NoRecordsFound(NoRecords { response_code, negative_ttl, .. })) => {
             let error = match response_code {
                 ResponseCode::NXDomain => DiscoveryError::NoSuchName { query },
                 _ => DiscoveryError::NoRecords { query },
             };
-            Nothing::Denied(
-                error,
-                negative_ttl.map(|secs| Duration::from_secs(secs.into())),
-            )
+            Nothing::Denied(error, negative_ttl.map(|secs| Duration::from_secs(secs.into())))
         }
-        NetError::Dns(DnsError::ResponseCode(code)) => Nothing::Failed(DiscoveryError::Response {
-            query,
-            code: code.to_string(),
-        }),
+        NetError::Dns(DnsError::ResponseCode(code)) => {
+            Nothing::Failed(DiscoveryError::Response { query, code: code.to_string() })
+        }
         NetError::Timeout => Nothing::Failed(DiscoveryError::Timeout { query }),
-        other => Nothing::Failed(DiscoveryError::Transport {
-            query,
-            why: other.to_string(),
-        }),
+        other => Nothing::Failed(DiscoveryError::Transport { query, why: other.to_string() }),
     }
 }
 
@@ -303,11 +239,7 @@ fn time_to_live(record: &Record) -> Duration {
 }
 
 fn canonical(name: &Name) -> String {
-    if name.is_root() {
-        String::new()
-    } else {
-        super::super::canonical(&name.to_ascii())
-    }
+    if name.is_root() { String::new() } else { super::super::canonical(&name.to_ascii()) }
 }
 
 #[cfg(test)]

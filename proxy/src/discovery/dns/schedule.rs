@@ -44,9 +44,7 @@ mod tests {
 
     fn source(min: u64, max: u64, hold_down: u64) -> DnsSource {
         DnsSource {
-            record: DnsRecord::Srv {
-                service: "_http._tcp.web.test".into(),
-            },
+            record: DnsRecord::Srv { service: "_http._tcp.web.test".into() },
             servers: Vec::new(),
             hold_down: Duration::from_secs(hold_down),
             min_refresh: Duration::from_secs(min),
@@ -72,20 +70,14 @@ mod tests {
     fn a_missing_shard_is_looked_for_within_its_hold_down() {
         assert_eq!(after_answer(&source(1, 30, 28), secs(30), true), secs(7));
         assert_eq!(after_answer(&source(1, 30, 28), secs(5), true), secs(5));
-        assert_eq!(
-            after_answer(&source(10, 30, 28), secs(30), true),
-            secs(10),
-            "the lower bound stands"
-        );
+        assert_eq!(after_answer(&source(10, 30, 28), secs(30), true), secs(10), "the lower bound stands");
         assert_eq!(after_answer(&source(1, 30, 0), secs(30), true), secs(1));
     }
 
     #[test]
     fn failures_back_off_to_the_upper_bound() {
         let source = source(1, 30, 30);
-        let waits: Vec<_> = (1..=7)
-            .map(|n| after_failure(&source, n).as_secs())
-            .collect();
+        let waits: Vec<_> = (1..=7).map(|n| after_failure(&source, n).as_secs()).collect();
         assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
         assert_eq!(after_failure(&source, u32::MAX), secs(30));
     }

@@ -49,10 +49,7 @@ fn refuses_what_two_parsers_could_read_differently() {
     }
     assert_eq!(get("Host: y\r\n"), Err(HeadError::Host));
     assert_eq!(parsed("GET / HTTP/1.1\r\n\r\n"), Err(HeadError::Host));
-    assert_eq!(
-        parsed("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"),
-        Err(HeadError::Framing)
-    );
+    assert_eq!(parsed("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"), Err(HeadError::Framing));
     assert_eq!(parsed("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n"), Err(HeadError::Connect));
     assert_eq!(parsed("GET / HTTP/2.0\r\nHost: a\r\n\r\n"), Err(HeadError::Version));
     assert_eq!(parsed("GET nowhere HTTP/1.1\r\nHost: a\r\n\r\n"), Err(HeadError::Target));

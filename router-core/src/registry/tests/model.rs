@@ -19,28 +19,15 @@ fn states() -> impl Strategy<Value = ShardState> {
 }
 
 fn steps() -> impl Strategy<Value = Step> {
-    let admin = prop::sample::select(vec![
-        AgentAdmin::Ready,
-        AgentAdmin::Drain,
-        AgentAdmin::Maint,
-    ]);
+    let admin = prop::sample::select(vec![AgentAdmin::Ready, AgentAdmin::Drain, AgentAdmin::Maint]);
     let health = prop::sample::select(vec![AgentHealth::Up, AgentHealth::Down { reason: None }]);
     let weight = prop_oneof![
         (0u16..=200).prop_map(AgentWeight::Percent),
         Just(AgentWeight::Percent(0)),
         (0u16..=256).prop_map(AgentWeight::Absolute),
     ];
-    let reply = (
-        prop::option::of(admin),
-        prop::option::of(health),
-        prop::option::of(weight),
-    )
-        .prop_map(|(admin, health, weight)| AgentReply {
-            admin,
-            health,
-            weight,
-            maxconn: None,
-        });
+    let reply = (prop::option::of(admin), prop::option::of(health), prop::option::of(weight))
+        .prop_map(|(admin, health, weight)| AgentReply { admin, health, weight, maxconn: None });
     prop_oneof![
         (states(), 0u16..=256).prop_map(|(state, weight)| Step::List { state, weight }),
         (any::<bool>(), any::<bool>()).prop_map(|(tcp, ok)| Step::Probe { tcp, ok }),

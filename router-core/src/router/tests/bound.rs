@@ -7,23 +7,11 @@ fn a_full_table_refuses_new_rooms_and_keeps_the_old_ones() {
     let bench = Bench::bounded(&["a", "b"], 10);
     let before: Vec<_> = (0..10).map(|n| bench.decide(n).shard).collect();
     for n in 10..20 {
-        assert_eq!(
-            bench.router.decide(key(n), bench.now, &[]),
-            Err(Refusal::TableFull)
-        );
-        assert_eq!(
-            bench.router.pin(key(n), &name("a"), bench.now),
-            Err(PinError::TableFull)
-        );
+        assert_eq!(bench.router.decide(key(n), bench.now, &[]), Err(Refusal::TableFull));
+        assert_eq!(bench.router.pin(key(n), &name("a"), bench.now), Err(PinError::TableFull));
     }
     for (n, &shard) in (0..).zip(&before) {
-        assert_eq!(
-            bench.decide(n),
-            Decision {
-                shard,
-                outcome: Outcome::Found
-            }
-        );
+        assert_eq!(bench.decide(n), Decision { shard, outcome: Outcome::Found });
     }
     assert_eq!(bench.router.len(), 10);
     // Known rooms may still move.
@@ -39,28 +27,16 @@ fn expired_pins_make_room_at_once_and_tunnels_do_not() {
     bench.decide(1);
     bench.pass(secs(100));
     bench.decide(2);
-    assert_eq!(
-        bench.router.decide(key(3), bench.now, &[]),
-        Err(Refusal::TableFull)
-    );
+    assert_eq!(bench.router.decide(key(3), bench.now, &[]), Err(Refusal::TableFull));
     bench.pass(TTL - secs(100));
     // 1 is over, 0 has a tunnel, 2 has 100 s to go: one place.
     assert_eq!(bench.decide(3).outcome, Outcome::Made);
-    assert_eq!(
-        bench.router.decide(key(4), bench.now, &[]),
-        Err(Refusal::TableFull)
-    );
+    assert_eq!(bench.router.decide(key(4), bench.now, &[]), Err(Refusal::TableFull));
     assert_eq!(bench.route(0), Route::Pinned(held));
     assert!(matches!(bench.route(2), Route::Pinned(_)));
     bench.pass(TTL * 3);
-    assert_eq!(
-        bench.router.pin(key(4), &name("a"), bench.now),
-        Ok(Outcome::Made)
-    );
-    assert_eq!(
-        (bench.router.len(), bench.route(0)),
-        (2, Route::Pinned(held))
-    );
+    assert_eq!(bench.router.pin(key(4), &name("a"), bench.now), Ok(Outcome::Made));
+    assert_eq!((bench.router.len(), bench.route(0)), (2, Route::Pinned(held)));
 }
 
 #[test]
@@ -73,19 +49,11 @@ fn other_limits_count_from_now_on() {
     bench.decide(2);
     bench.router.set_limits(TTL, 1);
     assert_eq!(bench.decide(2).outcome, Outcome::Found);
-    assert_eq!(
-        bench.router.len(),
-        3,
-        "nobody is forgotten for a lower bound"
-    );
+    assert_eq!(bench.router.len(), 3, "nobody is forgotten for a lower bound");
     bench.pass(secs(10));
     bench.decide(0);
     bench.router.set_limits(secs(10), 2);
-    assert_eq!(
-        bench.decide(3).outcome,
-        Outcome::Made,
-        "a shorter life ends 1 and 2"
-    );
+    assert_eq!(bench.decide(3).outcome, Outcome::Made, "a shorter life ends 1 and 2");
     assert_eq!(bench.router.len(), 2);
 }
 

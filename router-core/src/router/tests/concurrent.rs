@@ -29,22 +29,11 @@ fn first_requests_at_once_get_one_shard() {
     let seen = at_once(|_| rooms.clone().map(|n| bench.decide(n)).collect::<Vec<_>>());
     for n in 0..2000 {
         let decisions: Vec<_> = seen.iter().map(|all| all[n]).collect();
-        assert!(
-            decisions.iter().all(|d| d.shard == decisions[0].shard),
-            "{decisions:?}"
-        );
-        let made = decisions
-            .iter()
-            .filter(|d| d.outcome == Outcome::Made)
-            .count();
+        assert!(decisions.iter().all(|d| d.shard == decisions[0].shard), "{decisions:?}");
+        let made = decisions.iter().filter(|d| d.outcome == Outcome::Made).count();
         assert_eq!(made, 1);
     }
-    let rooms: u32 = bench
-        .router
-        .shards()
-        .iter()
-        .map(|s| bench.router.rooms_on(s.id))
-        .sum();
+    let rooms: u32 = bench.router.shards().iter().map(|s| bench.router.rooms_on(s.id)).sum();
     assert_eq!((rooms, bench.router.len()), (2000, 2000));
 }
 
@@ -59,15 +48,8 @@ fn moves_at_once_get_one_shard() {
     let seen = at_once(|_| (0..500).map(|n| bench.decide(n)).collect::<Vec<_>>());
     for n in 0..500 {
         let decisions: Vec<_> = seen.iter().map(|all| all[n]).collect();
-        assert!(
-            decisions
-                .iter()
-                .all(|d| d.shard == decisions[0].shard && d.shard != a)
-        );
-        let moved = decisions
-            .iter()
-            .filter(|d| d.outcome == Outcome::Moved { from: a })
-            .count();
+        assert!(decisions.iter().all(|d| d.shard == decisions[0].shard && d.shard != a));
+        let moved = decisions.iter().filter(|d| d.outcome == Outcome::Moved { from: a }).count();
         assert_eq!((moved, bench.pin(n as u64).epoch), (1, 2));
     }
 }
@@ -99,9 +81,7 @@ fn the_bound_holds_at_once() {
     let bench = Bench::bounded(&["a", "b"], 100);
     let made = at_once(|thread| {
         let rooms = (0..100).map(|n| (thread * 100 + n) as u64);
-        rooms
-            .filter(|&n| bench.router.decide(key(n), bench.now, &[]).is_ok())
-            .count()
+        rooms.filter(|&n| bench.router.decide(key(n), bench.now, &[]).is_ok()).count()
     });
     assert_eq!((made.iter().sum::<usize>(), bench.router.len()), (100, 100));
     let mut listed = 0;
@@ -116,10 +96,7 @@ fn everything_at_once_comes_out_even() {
     let router = Arc::new(&bench.router);
     at_once(|thread| {
         for i in 0..2000u64 {
-            let (now, key) = (
-                Timestamp(bench.now.0 + i),
-                key((i * 7 + thread as u64) % 300),
-            );
+            let (now, key) = (Timestamp(bench.now.0 + i), key((i * 7 + thread as u64) % 300));
             match (i + thread as u64) % 8 {
                 0 => _ = router.unpin(key, now),
                 1 => _ = router.pin(key, &name("a"), now),

@@ -24,12 +24,8 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Step> {
     let room = || 0u64..6;
-    let state = prop::sample::select(vec![
-        ShardState::Ready,
-        ShardState::Ready,
-        ShardState::Draining,
-        ShardState::Down,
-    ]);
+    let state =
+        prop::sample::select(vec![ShardState::Ready, ShardState::Ready, ShardState::Draining, ShardState::Down]);
     prop_oneof![
         6 => room().prop_map(Step::Decide),
         4 => room().prop_map(Step::Route),
@@ -67,13 +63,7 @@ impl Model {
         let bench = Bench::bounded(&SHARDS, MAX_PINS);
         let ids: Vec<_> = SHARDS.iter().map(|s| bench.id(s)).collect();
         let states = ids.iter().map(|&id| (id, ShardState::Ready)).collect();
-        Self {
-            bench,
-            ids,
-            states,
-            rooms: BTreeMap::new(),
-            tunnels: Vec::new(),
-        }
+        Self { bench, ids, states, rooms: BTreeMap::new(), tunnels: Vec::new() }
     }
 
     fn over(&self, room: &Room) -> bool {
@@ -94,12 +84,7 @@ impl Model {
 
     /// Drops what the router may have swept, and must have if it took a new room.
     fn sweep(&mut self) {
-        let over: Vec<_> = self
-            .rooms
-            .iter()
-            .filter(|(_, r)| self.over(r) && r.tunnels == 0)
-            .map(|(&n, _)| n)
-            .collect();
+        let over: Vec<_> = self.rooms.iter().filter(|(_, r)| self.over(r) && r.tunnels == 0).map(|(&n, _)| n).collect();
         over.iter().for_each(|n| _ = self.rooms.remove(n));
     }
 
@@ -110,16 +95,7 @@ impl Model {
         let old = self.rooms.get(&n);
         let (epoch, tunnels) = old.map_or((1, 0), |room| (room.epoch + 1, room.tunnels));
         let seen = self.bench.now;
-        self.rooms.insert(
-            n,
-            Room {
-                shard,
-                epoch,
-                seen,
-                tunnels,
-                ended: false,
-            },
-        );
+        self.rooms.insert(n, Room { shard, epoch, seen, tunnels, ended: false });
     }
 
     fn touch(&mut self, n: u64) {
@@ -130,43 +106,21 @@ impl Model {
     fn decide(&mut self, n: u64) -> Result<(), TestCaseError> {
         let answer = self.bench.router.decide(key(n), self.bench.now, &[]);
         let before = self.expected_route(n);
-        if let Ok(Decision {
-            shard,
-            outcome: Outcome::Made | Outcome::Moved { .. },
-        }) = answer
-        {
+        if let Ok(Decision { shard, outcome: Outcome::Made | Outcome::Moved { .. } }) = answer {
             // Invariant 4: no new room for a shard that is not ready.
             prop_assert_eq!(self.states[&shard], ShardState::Ready);
         }
         let any_ready = self.states.values().any(|&s| s == ShardState::Ready);
         match (before, answer) {
-            (
-                Route::Pinned(at),
-                Ok(Decision {
-                    shard,
-                    outcome: Outcome::Found,
-                }),
-            ) => {
+            (Route::Pinned(at), Ok(Decision { shard, outcome: Outcome::Found })) => {
                 prop_assert_eq!(at, shard);
                 self.touch(n);
             }
-            (
-                Route::Lost(at),
-                Ok(Decision {
-                    shard,
-                    outcome: Outcome::Moved { from },
-                }),
-            ) => {
+            (Route::Lost(at), Ok(Decision { shard, outcome: Outcome::Moved { from } })) => {
                 prop_assert_eq!(at, from);
                 self.put(n, shard, false);
             }
-            (
-                Route::Unknown,
-                Ok(Decision {
-                    shard,
-                    outcome: Outcome::Made,
-                }),
-            ) => {
+            (Route::Unknown, Ok(Decision { shard, outcome: Outcome::Made })) => {
                 self.put(n, shard, true);
                 prop_assert!(self.rooms.len() <= MAX_PINS.max(self.tunnels.len() + MAX_PINS));
             }
@@ -239,12 +193,7 @@ impl Model {
     fn pin(&mut self, n: u64, shard: usize) -> Result<(), TestCaseError> {
         let live = self.live(n).map(|room| room.shard);
         let id = self.ids[shard];
-        match (
-            live,
-            self.bench
-                .router
-                .pin(key(n), &name(SHARDS[shard]), self.bench.now),
-        ) {
+        match (live, self.bench.router.pin(key(n), &name(SHARDS[shard]), self.bench.now)) {
             (Some(at), Ok(Outcome::Found)) => {
                 prop_assert_eq!(at, id);
                 self.touch(n);
@@ -267,24 +216,16 @@ impl Model {
     fn check(&self) -> Result<(), TestCaseError> {
         for (&n, room) in &self.rooms {
             let view = self.bench.router.lookup(key(n), self.bench.now);
-            let expected =
-                (!self.over(room)).then_some((room.shard, room.epoch, room.seen, room.tunnels));
+            let expected = (!self.over(room)).then_some((room.shard, room.epoch, room.seen, room.tunnels));
             let got = view.map(|v| (v.shard, v.pin.epoch, v.pin.last_seen, v.tunnels));
             prop_assert_eq!(got, expected, "room {}", n);
         }
         for &id in &self.ids {
             let live = |r: &&Room| r.shard == id && !self.over(r);
             let least = self.rooms.values().filter(live).count();
-            let most = self
-                .rooms
-                .values()
-                .filter(|r| r.shard == id && !r.ended)
-                .count();
+            let most = self.rooms.values().filter(|r| r.shard == id && !r.ended).count();
             let counted = self.bench.router.rooms_on(id) as usize;
-            prop_assert!(
-                (least..=most).contains(&counted),
-                "{least} {counted} {most}"
-            );
+            prop_assert!((least..=most).contains(&counted), "{least} {counted} {most}");
         }
         Ok(())
     }

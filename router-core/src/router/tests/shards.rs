@@ -12,21 +12,12 @@ fn a_draining_shard_keeps_its_rooms_and_gets_no_new_ones() {
     bench.operator(a, ShardState::Draining);
     for (n, &shard) in (0..).zip(&before) {
         assert_eq!(bench.route(n), Route::Pinned(shard));
-        assert_eq!(
-            bench.decide(n),
-            Decision {
-                shard,
-                outcome: Outcome::Found
-            }
-        );
+        assert_eq!(bench.decide(n), Decision { shard, outcome: Outcome::Found });
     }
     for n in 100..200 {
         assert_ne!(bench.decide(n).shard, a);
     }
-    assert_eq!(
-        bench.router.rooms_on(a) as usize,
-        before.iter().filter(|&&s| s == a).count()
-    );
+    assert_eq!(bench.router.rooms_on(a) as usize, before.iter().filter(|&&s| s == a).count());
 }
 
 #[test]
@@ -54,13 +45,7 @@ fn rooms_of_a_shard_that_is_down_move_and_no_others() {
             assert_eq!(moved.outcome, Outcome::Moved { from: a });
             assert_ne!(moved.shard, a);
             assert_eq!(bench.pin(n).epoch, 2);
-            assert_eq!(
-                bench.decide(n),
-                Decision {
-                    outcome: Outcome::Found,
-                    ..moved
-                }
-            );
+            assert_eq!(bench.decide(n), Decision { outcome: Outcome::Found, ..moved });
         } else {
             assert_eq!(bench.route(n), Route::Pinned(shard));
             assert_eq!(bench.pin(n).epoch, 1);
@@ -81,13 +66,7 @@ fn a_shard_that_recovers_before_anybody_asks_keeps_its_rooms() {
     bench.operator(shard, ShardState::Down);
     assert_eq!(bench.route(1), Route::Lost(shard));
     bench.operator(shard, ShardState::Ready);
-    assert_eq!(
-        bench.decide(1),
-        Decision {
-            shard,
-            outcome: Outcome::Found
-        }
-    );
+    assert_eq!(bench.decide(1), Decision { shard, outcome: Outcome::Found });
 }
 
 #[test]
@@ -95,18 +74,9 @@ fn without_a_ready_shard_nothing_changes() {
     let bench = Bench::new(&["a"]);
     let a = bench.decide(1).shard;
     bench.operator(a, ShardState::Down);
-    assert_eq!(
-        bench.router.decide(key(1), bench.now, &[]),
-        Err(Refusal::NoShard)
-    );
-    assert_eq!(
-        bench.router.decide(key(2), bench.now, &[]),
-        Err(Refusal::NoShard)
-    );
-    assert_eq!(
-        (bench.router.preview(key(2), bench.now), bench.router.any(1)),
-        (None, None)
-    );
+    assert_eq!(bench.router.decide(key(1), bench.now, &[]), Err(Refusal::NoShard));
+    assert_eq!(bench.router.decide(key(2), bench.now, &[]), Err(Refusal::NoShard));
+    assert_eq!((bench.router.preview(key(2), bench.now), bench.router.any(1)), (None, None));
     assert_eq!((bench.router.len(), bench.pin(1).epoch), (1, 1));
     bench.operator(a, ShardState::Ready);
     assert_eq!(bench.decide(1).outcome, Outcome::Found);
@@ -127,14 +97,7 @@ fn one_thin_answer_moves_nobody_and_a_long_one_does() {
     bench.router.handle(ShardInput::Tick, bench.now);
     for (n, &shard) in (0..).zip(&rooms) {
         let lost = shard == b;
-        assert_eq!(
-            bench.route(n),
-            if lost {
-                Route::Lost(b)
-            } else {
-                Route::Pinned(shard)
-            }
-        );
+        assert_eq!(bench.route(n), if lost { Route::Lost(b) } else { Route::Pinned(shard) });
     }
     // Back under its name, with its rooms.
     bench.list(&["a", "b"]);
@@ -154,21 +117,11 @@ fn pins_follow_the_name_to_another_address() {
         state: ShardState::Ready,
         agent_port: None,
     };
-    let input = ShardInput::Discovered {
-        source: "dns".into(),
-        shards: vec![moved],
-        hold_down: HOLD,
-    };
-    assert_eq!(
-        bench.router.handle(input, bench.now),
-        [ShardEvent::Readdressed(name("a"))]
-    );
+    let input = ShardInput::Discovered { source: "dns".into(), shards: vec![moved], hold_down: HOLD };
+    assert_eq!(bench.router.handle(input, bench.now), [ShardEvent::Readdressed(name("a"))]);
     assert_eq!(bench.route(1), Route::Pinned(shard));
     let shards = bench.router.shards();
-    assert_eq!(
-        *shards.get(shard).unwrap().addresses,
-        [([127, 0, 0, 2], 8080).into()]
-    );
+    assert_eq!(*shards.get(shard).unwrap().addresses, [([127, 0, 0, 2], 8080).into()]);
 }
 
 #[test]
@@ -194,12 +147,7 @@ fn new_rooms_are_balanced() {
     for n in 0..1000 {
         bench.decide(n);
     }
-    let rooms: Vec<_> = bench
-        .router
-        .shards()
-        .iter()
-        .map(|s| bench.router.rooms_on(s.id))
-        .collect();
+    let rooms: Vec<_> = bench.router.shards().iter().map(|s| bench.router.rooms_on(s.id)).collect();
     assert_eq!(rooms.iter().sum::<u32>(), 1000);
     assert!(rooms.iter().all(|&n| n <= 250), "{rooms:?}");
 }

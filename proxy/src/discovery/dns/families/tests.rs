@@ -1,25 +1,15 @@
 use super::*;
 
 fn found(ips: &[&str], ttl: u64) -> Family {
-    Ok(Found {
-        records: ips.iter().map(|ip| ip.parse().unwrap()).collect(),
-        ttl: Duration::from_secs(ttl),
-    })
+    Ok(Found { records: ips.iter().map(|ip| ip.parse().unwrap()).collect(), ttl: Duration::from_secs(ttl) })
 }
 
 fn denied() -> Family {
-    Err(Nothing::Denied(
-        DiscoveryError::NoRecords {
-            query: "AAAA x".into(),
-        },
-        None,
-    ))
+    Err(Nothing::Denied(DiscoveryError::NoRecords { query: "AAAA x".into() }, None))
 }
 
 fn failed() -> Family {
-    Err(Nothing::Failed(DiscoveryError::Timeout {
-        query: "AAAA x".into(),
-    }))
+    Err(Nothing::Failed(DiscoveryError::Timeout { query: "AAAA x".into() }))
 }
 
 fn ips(texts: &[&str]) -> Vec<IpAddr> {
@@ -54,12 +44,6 @@ fn a_denied_family_loses_its_addresses() {
 
 #[test]
 fn servers_that_never_answer_aaaa_are_no_trouble() {
-    assert_eq!(
-        merge_families(found(&["10.0.0.1"], 30), failed(), &[]).failure,
-        None
-    );
-    assert!(
-        merge_families(denied(), failed(), &[]).failure.is_some(),
-        "but not knowing any address is"
-    );
+    assert_eq!(merge_families(found(&["10.0.0.1"], 30), failed(), &[]).failure, None);
+    assert!(merge_families(denied(), failed(), &[]).failure.is_some(), "but not knowing any address is");
 }
