@@ -27,7 +27,7 @@ pub(super) enum Plus {
 pub(super) fn name(raw: &[u8], plus: Plus) -> String {
     // Most names: nothing to undo, one allocation.
     let plain = |&b: &u8| b.is_ascii() && b != b'%' && b != b'+';
-    if raw.iter().all(|b| plain(b))
+    if raw.iter().all(plain)
         && let Ok(text) = std::str::from_utf8(raw)
     {
         return text.to_ascii_lowercase();
