@@ -25,11 +25,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let keys: Vec<RoomKey> = (0..ROOMS).map(|n| hasher.key(&RoomName::new("", &format!("room-{n}")))).collect();
     let router = router()?;
 
-<<<<<<< HEAD
-    report("decide, new room", &keys, |key| drop(black_box(router.decide(key, NOW, &[]))));
-    report("route, known room", &keys, |key| drop(black_box(router.route(key, NOW))));
-    report("decide, known room", &keys, |key| drop(black_box(router.decide(key, NOW, &[]))));
-=======
     report("decide, new room", &keys, |key| {
         _ = black_box(router.decide(key, NOW, &[]));
     });
@@ -39,7 +34,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     report("decide, known room", &keys, |key| {
         _ = black_box(router.decide(key, NOW, &[]));
     });
->>>>>>> wt/core
     let start = Instant::now();
     router.expire(NOW);
     println!("{:24} {:>8.1?} in all", "sweep, nothing over", start.elapsed());

@@ -32,7 +32,7 @@ pub(super) struct ShardDesk {
 
 impl ShardDesk {
     pub(super) fn new(router: Arc<Router>, metrics: Arc<Metrics>) -> Self {
-        let published = watch::Sender::new(Arc::clone(&router.shards()));
+        let published = watch::Sender::new(router.shards());
         Self { router, metrics, published }
     }
 
@@ -66,7 +66,7 @@ impl ShardDesk {
         for event in events {
             log_event(event);
         }
-        let shards = Arc::clone(&self.router.shards());
+        let shards = self.router.shards();
         self.metrics.sync_shards(&shards);
         self.published.send_replace(shards);
     }
@@ -78,6 +78,7 @@ fn log_event(event: &ShardEvent) {
             tracing::warn!(%shard, from = from.as_str(), to = to.as_str(), why, "shard changed state");
         }
         ShardEvent::Gone(shard) => tracing::warn!(%shard, "shard gone"),
+        ShardEvent::Refused { shard, why } => tracing::warn!(%shard, why, "shard refused"),
         ShardEvent::Added(shard) => tracing::info!(%shard, "shard added"),
         other => tracing::info!("{other:?}"),
     }

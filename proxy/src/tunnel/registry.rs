@@ -74,8 +74,8 @@ impl Tunnel {
         self.half_closed.store(true, Ordering::Relaxed);
     }
 
-    /// The first order stands.
-    fn close(&self, order: Order) {
+    /// Orders the tunnel to end; the first order stands.
+    pub(super) fn close(&self, order: Order) {
         if self.order.compare_exchange(0, order as u8 + 1, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
             self.task.wake();
         }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    registry::Registered,
+    registry::{Order, Registered},
     relay::{End, Moved, Relay},
 };
 use crate::{
@@ -47,10 +47,13 @@ impl Session {
         let counters = edge.counters(&routed);
         counters.tunnels.inc(TunnelOutcome::Opened);
         counters.tunnels_open.inc();
-        if let Some(key) = routed.key() {
-            edge.router.tunnel_opened(key, routed.shard, edge.clock.now());
-        }
         let registered = edge.tunnels.register(routed.room.as_ref().map(|(key, name)| (*key, name)), routed.shard);
+        if let Some(key) = routed.key()
+            && !edge.router.tunnel_opened(key, routed.shard, edge.clock.now())
+        {
+            // The room moved while this tunnel was being opened.
+            registered.tunnel().close(Order::Moved);
+        }
         let accounts = Accounts { edge: Arc::clone(edge), routed, peer, opened: Instant::now(), _slot: slot };
         Self { relay: relay(registered), counted: Moved::default(), counters, end: Some(Box::new(accounts)) }
     }

@@ -93,10 +93,7 @@ fn sweeps_keep_their_distance() {
     assert_eq!(bench.decide(3).outcome, Outcome::Made, "0 is over");
     bench.pass(Duration::from_millis(20));
     let refused = |bench: &Bench| bench.router.decide(key(4), bench.now, &[]).is_err();
-    assert!(
-        refused(&bench),
-        "1 and 2 are over, but it was swept 20 ms ago"
-    );
+    assert!(refused(&bench), "1 and 2 are over, but it was swept 20 ms ago");
     bench.pass(Duration::from_millis(180));
     assert!(!refused(&bench));
     assert_eq!(bench.router.len(), 2);
