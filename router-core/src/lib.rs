@@ -8,6 +8,7 @@
 //! [`registry::ShardInput`] into the router, [`registry::ShardEvent`]s out of it.
 
 pub mod agent_check;
+pub mod cluster;
 pub mod health;
 pub mod pin;
 pub mod placement;

@@ -1,0 +1,192 @@
+//! Replicas that share the sticky table: one state machine for membership, claims, spreading, repair and healing.
+//!
+//! [`Cluster::handle`] takes one [`Input`] and the time and returns what is to be done. It opens no socket; the edge
+//! carries messages between replicas and tells what became of connections.
+
+pub mod message;
+
+use std::{fmt, net::SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+use self::message::Message;
+use crate::{
+    registry::ShardEvent,
+    room::RoomKey,
+    router::{Decision, Refusal},
+    shard::{ShardId, ShardName, ShardState},
+    time::Timestamp,
+};
+
+/// A replica: one process from its start to its end. Random, and the same number as its pins' [`crate::pin::DeciderId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ReplicaId(pub u64);
+
+impl fmt::Display for ReplicaId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// A replica as others know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Node {
+    /// Its number.
+    pub id: ReplicaId,
+    /// Where its mesh port is dialled.
+    pub address: SocketAddr,
+    /// When it started; of two with one address the later one is the living one.
+    pub started: Timestamp,
+}
+
+/// What a replica may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReplicaState {
+    /// Still taking over the table: owns no room.
+    Joining,
+    /// Owns its share of rooms.
+    Ready,
+    /// On its way out: owns no room any more.
+    Draining,
+}
+
+/// Which queue of a connection a message waits in. Bulk never delays urgent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// Claims, liveness, decisions.
+    Urgent,
+    /// Snapshots and repair.
+    Bulk,
+}
+
+/// What happens to a replica.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// Time has passed; at least every 50 ms.
+    Tick,
+    /// An authenticated connection to a replica is there.
+    LinkUp(Node),
+    /// It is gone.
+    LinkDown(ReplicaId),
+    /// A message came over it.
+    Received {
+        /// The replica at its other end.
+        from: ReplicaId,
+        /// What it says.
+        message: Message,
+    },
+    /// A request asks for a room that is unknown, or whose shard is lost; [`Output::Answer`] with the ticket follows, once.
+    Wanted {
+        /// The room.
+        key: RoomKey,
+        /// Names the request.
+        ticket: u64,
+    },
+    /// Addresses at which peers are expected.
+    Peers(Vec<SocketAddr>),
+    /// An operator's word on a shard, spoken to this replica.
+    Ordered {
+        /// The shard.
+        shard: ShardName,
+        /// `None` takes an earlier word back.
+        state: Option<ShardState>,
+    },
+    /// The bulk lane to a replica has room for another chunk.
+    BulkDrained(ReplicaId),
+    /// Urgent messages to a replica were dropped, because it takes them too slowly.
+    Overflowed(ReplicaId),
+    /// This replica is told to leave: it owns no rooms from now on.
+    Leave,
+    /// It leaves now.
+    Quit,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Send a message over the connection to a replica, if there is one.
+    Send {
+        /// The replica.
+        to: ReplicaId,
+        /// In which queue.
+        lane: Lane,
+        /// What to say.
+        message: Message,
+    },
+    /// Connect to a member to which there is no connection.
+    Dial(SocketAddr),
+    /// A request's answer.
+    Answer {
+        /// From [`Input::Wanted`].
+        ticket: u64,
+        /// Where the room is.
+        result: Result<Decision, Refusal>,
+    },
+    /// End the room's tunnels on other shards: its people are elsewhere.
+    CloseTunnels {
+        /// The room.
+        key: RoomKey,
+        /// Where they may stay.
+        except: ShardId,
+    },
+    /// Shards changed by what other replicas say.
+    Shards(Vec<ShardEvent>),
+    /// Something for metrics and logs.
+    Event(ClusterEvent),
+}
+
+/// Something worth counting.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ClusterEvent {
+    /// A claim of this replica's requests has ended.
+    Claimed {
+        /// How.
+        outcome: ClaimOutcome,
+        /// How long its first request waited, in milliseconds.
+        waited_ms: u64,
+    },
+    /// The second in rank did not confirm a decision in time; it was taken all the same.
+    Unconfirmed,
+    /// Two live pins of one room met.
+    Conflict {
+        /// The room.
+        key: RoomKey,
+    },
+    /// A contested room has its shard.
+    Settled {
+        /// The room.
+        key: RoomKey,
+        /// Its shard.
+        shard: ShardId,
+    },
+    /// A replica is seen for the first time, or again.
+    MemberUp(Node),
+    /// A replica is gone: silent, or with a goodbye.
+    MemberDown(Node),
+    /// A replica has changed its state, this one included.
+    MemberState(ReplicaId, ReplicaState),
+    /// A repair with a replica found so many groups of the table different.
+    Different {
+        /// The replica.
+        with: ReplicaId,
+        /// Groups of 256.
+        groups: u32,
+    },
+}
+
+/// How a claim ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ClaimOutcome {
+    /// This replica owned the room.
+    Own,
+    /// The owner answered.
+    Owner,
+    /// Another replica answered, because the owner did not.
+    Successor,
+    /// Nobody answered in time; this replica decided.
+    Fallback,
+    /// The room cannot be placed now.
+    Refused,
+}
