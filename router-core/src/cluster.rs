@@ -3,17 +3,24 @@
 //! [`Cluster::handle`] takes one [`Input`] and the time and returns what is to be done. It opens no socket; the edge
 //! carries messages between replicas and tells what became of connections.
 
+mod claim;
+mod heal;
+mod join;
+mod members;
 pub mod message;
+mod owner;
+mod repair;
+mod spread;
 
-use std::{fmt, net::SocketAddr};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use self::message::Message;
+use self::{claim::Claims, heal::Contests, join::Join, members::Members, message::Message, repair::Repair, spread::Spread};
 use crate::{
     registry::ShardEvent,
     room::RoomKey,
-    router::{Decision, Refusal},
+    router::{Decision, Refusal, Router},
     shard::{ShardId, ShardName, ShardState},
     time::Timestamp,
 };
@@ -144,9 +151,11 @@ pub enum ClusterEvent {
     Claimed {
         /// How.
         outcome: ClaimOutcome,
-        /// How long its first request waited, in milliseconds.
-        waited_ms: u64,
+        /// How long its first request waited.
+        waited: Duration,
     },
+    /// This replica has decided where a room goes.
+    Decided(Decision),
     /// The second in rank did not confirm a decision in time; it was taken all the same.
     Unconfirmed,
     /// Two live pins of one room met.
@@ -189,4 +198,76 @@ pub enum ClaimOutcome {
     Fallback,
     /// The room cannot be placed now.
     Refused,
+}
+
+/// What a replica is told once about sharing.
+#[derive(Clone, Copy, Debug)]
+pub struct ClusterSettings {
+    /// Longest that a request waits for others before this replica decides alone.
+    pub claim_timeout: Duration,
+    /// Chance: who is probed and repaired with next.
+    pub seed: u64,
+}
+
+/// One replica's share of the protocol. See the module.
+#[derive(Debug)]
+pub struct Cluster {
+    me: Node,
+    router: Arc<Router>,
+    settings: ClusterSettings,
+    members: Members,
+    join: Join,
+    repair: Repair,
+    claims: Claims,
+    contests: Contests,
+    spread: Spread,
+    out: Vec<Output>,
+}
+
+impl Cluster {
+    /// A replica that knows nobody yet, with the table that its requests use.
+    #[must_use]
+    pub fn new(me: Node, router: Arc<Router>, settings: ClusterSettings, now: Timestamp) -> Self {
+        Self {
+            me,
+            router,
+            settings,
+            members: Members::new(me, settings.seed, now),
+            join: Join::new(now),
+            repair: Repair::new(settings.seed, now),
+            claims: Claims::default(),
+            contests: Contests::default(),
+            spread: Spread::new(now),
+            out: Vec::new(),
+        }
+    }
+
+    /// Takes one input and returns what is to be done, in this order.
+    pub fn handle(&mut self, input: Input, now: Timestamp) -> Vec<Output> {
+        match input {
+            Input::Tick => self.tick(now),
+            Input::LinkUp(node) => self.link_up(node, now),
+            Input::LinkDown(id) => self.link_down(id, now),
+            Input::Received { from, message } => self.received(from, message, now),
+            Input::Wanted { key, ticket } => self.wanted(key, ticket, now),
+            Input::Peers(addresses) => self.join.expect(addresses.len()),
+            Input::Ordered { shard, state } => self.ordered(shard, state, now),
+            Input::BulkDrained(id) => self.bulk_drained(id, now),
+            Input::Overflowed(id) => self.repair.overflowed(id),
+            Input::Leave => self.leave(now),
+            Input::Quit => self.quit(now),
+        }
+        std::mem::take(&mut self.out)
+    }
+
+    /// What this replica may be used for.
+    #[must_use]
+    pub fn state(&self) -> ReplicaState {
+        self.members.state()
+    }
+
+    /// The replicas that are live as this one sees it, itself included.
+    pub fn live(&self) -> impl Iterator<Item = (Node, ReplicaState)> + '_ {
+        self.members.live()
+    }
 }

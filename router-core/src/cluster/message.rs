@@ -1,5 +1,9 @@
 //! What replicas say to each other.
 
+mod codec;
+
+pub use self::codec::{DecodeError, MAX_MESSAGE};
+
 use crate::{
     cluster::{ReplicaId, ReplicaState},
     pin::Pin,

@@ -1,0 +1,336 @@
+//! Claims: where an unknown room goes, asked of its owner, one question per room at a time.
+//!
+//! The owner decides and asks the second in rank first ([`Message::Propose`]). Views of who is there may differ by a
+//! member for a moment; then the two replicas that both think they own a room are first and second in rank of the
+//! union, and one of them asks the other before it answers anybody. So they cannot tell two people different things,
+//! whatever their clocks say. Until the second has answered, nobody else hears of a decision.
+
+mod wanted;
+
+use self::wanted::{MAX_WAITERS, MAX_WANTED, PATIENCE, Step, Waiter, Wanted};
+pub(super) use self::wanted::Claims;
+use super::{
+    ClaimOutcome, Cluster, ClusterEvent, Output, ReplicaId, ReplicaState,
+    message::{ClaimRefusal, Message},
+    owner,
+};
+use crate::{
+    pin::Pin,
+    room::RoomKey,
+    router::{Decision, Outcome, Refusal},
+    shard::ShardName,
+    time::Timestamp,
+};
+
+impl Cluster {
+    /// A request of this replica wants a room.
+    pub(super) fn wanted(&mut self, key: RoomKey, ticket: u64, now: Timestamp) {
+        let lost = self.router.get(key, now).map(|(pin, ..)| pin.shard);
+        self.wait(key, Waiter::Request { ticket }, lost, false, now);
+    }
+
+    /// Another replica wants a room.
+    pub(super) fn claimed(&mut self, from: ReplicaId, claim: (u32, RoomKey, Option<ShardName>, bool), now: Timestamp) {
+        let (id, key, lost, relayed) = claim;
+        if self.members.state() == ReplicaState::Joining {
+            return self.urgent(from, Message::Refused { id, why: ClaimRefusal::NotReady });
+        }
+        let mutual = self.claims.wanted.get(&key).is_some_and(|wanted| {
+            let asks_back = matches!(wanted.step, Step::Asking { replica, .. } if replica == from);
+            asks_back && owner::order(key, [self.me.id, from].into_iter()).first() == Some(&self.me.id)
+        });
+        self.wait(key, Waiter::Claim { from, id }, lost, relayed, now);
+        if mutual {
+            // Each waits for the other; of the two, the one that ranks higher decides.
+            self.decide(key, now);
+        }
+    }
+
+    /// Another replica has decided and wants to know whether this one knows better.
+    pub(super) fn proposed(&mut self, from: ReplicaId, id: u32, key: RoomKey, pin: Pin, now: Timestamp) {
+        if let Some(pin) = self.router.usable(key, now) {
+            return self.urgent(from, Message::Existing { id, pin });
+        }
+        if let Some(wanted) = self.claims.wanted.get_mut(&key)
+            && matches!(wanted.step, Step::Proposing { .. })
+        {
+            // What becomes of our own decision is not known yet; the answer waits for it.
+            wanted.waiters.push(Waiter::Proposal { from, id });
+            return;
+        }
+        self.router.insert(key, &pin, now);
+        self.urgent(from, Message::Accepted { id });
+        self.resolve(key, ClaimOutcome::Owner, now);
+    }
+
+    /// A claim was answered with a pin.
+    pub(super) fn granted(&mut self, from: ReplicaId, id: u32, pin: &Pin, now: Timestamp) {
+        if let Some(key) = self.claims.answered(id) {
+            self.router.insert(key, pin, now);
+            let first = self.ranking(key).first() == Some(&from);
+            let outcome = if first { ClaimOutcome::Owner } else { ClaimOutcome::Successor };
+            self.resolve(key, outcome, now);
+        }
+    }
+
+    /// A claim was answered without a pin.
+    pub(super) fn refused(&mut self, from: ReplicaId, id: u32, why: ClaimRefusal, now: Timestamp) {
+        let Some(key) = self.claims.answered(id) else { return };
+        let refusal = match why {
+            ClaimRefusal::NoShard => Refusal::NoShard,
+            ClaimRefusal::TableFull => Refusal::TableFull,
+            ClaimRefusal::Awaited => Refusal::Awaited,
+            ClaimRefusal::NotReady => return self.next(key, from, now),
+        };
+        self.refuse(key, refusal, now);
+    }
+
+    /// The second in rank has taken our decision down.
+    pub(super) fn accepted(&mut self, id: u32, now: Timestamp) {
+        if let Some(key) = self.claims.answered(id) {
+            self.commit(key, now);
+        }
+    }
+
+    /// The second in rank knows a pin; ours was told to nobody and is dropped.
+    pub(super) fn existing(&mut self, id: u32, pin: &Pin, now: Timestamp) {
+        if let Some(key) = self.claims.answered(id) {
+            self.router.insert(key, pin, now);
+            self.push(key, now);
+            self.resolve(key, ClaimOutcome::Own, now);
+        }
+    }
+
+    /// No answer will come from a replica any more.
+    pub(super) fn lost_link(&mut self, replica: ReplicaId, now: Timestamp) {
+        for key in self.claims.waiting_for(replica) {
+            self.next(key, replica, now);
+        }
+    }
+
+    /// Goes on where somebody has been waited for long enough.
+    pub(super) fn run_out_of_patience(&mut self, now: Timestamp) {
+        while let Some(key) = self.claims.due(now) {
+            let Some(wanted) = self.claims.wanted.get(&key) else { continue };
+            match wanted.step {
+                Step::Proposing { .. } => {
+                    self.event(ClusterEvent::Unconfirmed);
+                    self.commit(key, now);
+                }
+                Step::Asking { replica, .. } => self.next(key, replica, now),
+                Step::Begin => self.advance(key, now),
+            }
+        }
+    }
+
+    fn wait(&mut self, key: RoomKey, waiter: Waiter, lost: Option<ShardName>, relayed: bool, now: Timestamp) {
+        if let Some(pin) = self.router.usable(key, now) {
+            return self.tell(key, waiter, &pin, Outcome::Found, now);
+        }
+        if let Some(wanted) = self.claims.wanted.get_mut(&key) {
+            if wanted.waiters.len() < MAX_WAITERS {
+                return wanted.waiters.push(waiter);
+            }
+            return self.tell_refusal(waiter, Refusal::TableFull);
+        }
+        if self.claims.wanted.len() >= MAX_WANTED {
+            return self.tell_refusal(waiter, Refusal::TableFull);
+        }
+        let deadline = now + self.settings.claim_timeout;
+        let wanted = Wanted {
+            waiters: vec![waiter],
+            since: now,
+            deadline,
+            until: deadline,
+            tried: Vec::new(),
+            lost,
+            relayed,
+            step: Step::Begin,
+        };
+        self.claims.wanted.insert(key, wanted);
+        self.claims.wake(key, deadline);
+        self.advance(key, now);
+    }
+
+    /// Replicas that may own rooms, in the order in which they own this one.
+    fn ranking(&self, key: RoomKey) -> Vec<ReplicaId> {
+        owner::order(key, self.members.ready())
+    }
+
+    /// Asks the first in rank that was not tried, or decides.
+    fn advance(&mut self, key: RoomKey, now: Timestamp) {
+        let ranking = self.ranking(key);
+        let Some(wanted) = self.claims.wanted.get_mut(&key) else { return };
+        if wanted.deadline <= now || wanted.relayed {
+            return self.decide(key, now);
+        }
+        let asks_us = |replica: ReplicaId| {
+            let claims = |waiter: &Waiter| matches!(*waiter, Waiter::Claim { from, .. } if from == replica);
+            wanted.waiters.iter().any(claims)
+        };
+        let open = |replica: &&ReplicaId| !wanted.tried.contains(replica) && self.members.is_linked(**replica);
+        match ranking.iter().find(|replica| **replica == self.me.id || open(replica)) {
+            Some(&replica) if replica != self.me.id && !asks_us(replica) => {
+                let id = self.claims.question(key);
+                let Some(wanted) = self.claims.wanted.get_mut(&key) else { return };
+                // What others have asked us is passed on once, so that no question goes round in circles.
+                let relayed = wanted.waiters.iter().any(|waiter| matches!(waiter, Waiter::Claim { .. }));
+                wanted.step = Step::Asking { replica, id };
+                wanted.until = now + PATIENCE;
+                let (until, lost) = (wanted.until, wanted.lost.clone());
+                self.claims.wake(key, until);
+                self.urgent(replica, Message::Claim { id, key, lost, relayed });
+            }
+            _ => self.decide(key, now),
+        }
+    }
+
+    /// Gives up on `replica` and goes on with the next.
+    fn next(&mut self, key: RoomKey, replica: ReplicaId, now: Timestamp) {
+        let Some(wanted) = self.claims.wanted.get_mut(&key) else { return };
+        wanted.tried.push(replica);
+        let step = std::mem::replace(&mut wanted.step, Step::Begin);
+        self.claims.drop_question(&step);
+        match step {
+            // Our decision stands; somebody else may confirm it.
+            Step::Proposing { pin, .. } => self.propose(key, pin, now),
+            Step::Asking { .. } | Step::Begin => self.advance(key, now),
+        }
+    }
+
+    /// Decides where a room goes.
+    fn decide(&mut self, key: RoomKey, now: Timestamp) {
+        if let Some(pin) = self.router.usable(key, now) {
+            // It came by another way meanwhile.
+            return self.answer_all(key, &pin, ClaimOutcome::Own, Outcome::Found, now);
+        }
+        if let Some(wanted) = self.claims.wanted.get(&key) {
+            let step = wanted.step.clone();
+            self.claims.drop_question(&step);
+        }
+        match self.router.choose(key, now) {
+            Ok(pin) => self.propose(key, pin, now),
+            Err(refusal) => self.refuse(key, refusal, now),
+        }
+    }
+
+    /// Asks the next in rank to confirm a decision; without one, it stands.
+    fn propose(&mut self, key: RoomKey, pin: Pin, now: Timestamp) {
+        let ranking = self.ranking(key);
+        let Some(wanted) = self.claims.wanted.get_mut(&key) else { return };
+        let second = ranking.into_iter().find(|replica| {
+            *replica != self.me.id && !wanted.tried.contains(replica) && self.members.is_linked(*replica)
+        });
+        let asker_is_second = wanted
+            .waiters
+            .iter()
+            .any(|waiter| matches!(*waiter, Waiter::Claim { from, .. } if Some(from) == second));
+        match second {
+            Some(replica) if !asker_is_second && now < wanted.deadline => {
+                let id = self.claims.question(key);
+                let Some(wanted) = self.claims.wanted.get_mut(&key) else { return };
+                wanted.until = now + PATIENCE;
+                wanted.step = Step::Proposing { replica, id, pin: pin.clone() };
+                let until = wanted.until;
+                self.claims.wake(key, until);
+                self.urgent(replica, Message::Propose { id, key, pin });
+            }
+            _ => {
+                wanted.step = Step::Proposing { replica: self.me.id, id: 0, pin };
+                self.commit(key, now);
+            }
+        }
+    }
+
+    /// The decision stands: it goes into the table, to whoever waits, and to everybody else.
+    fn commit(&mut self, key: RoomKey, now: Timestamp) {
+        let Some(wanted) = self.claims.wanted.get(&key) else { return };
+        let Step::Proposing { pin, .. } = wanted.step.clone() else { return };
+        let fallback = self.ranking(key).first() != Some(&self.me.id);
+        let step = wanted.step.clone();
+        self.claims.drop_question(&step);
+        let before = self.router.get(key, now).map(|(_, shard, _)| shard);
+        self.router.insert(key, &pin, now);
+        self.push(key, now);
+        let Some((pin, shard, _)) = self.router.get(key, now) else {
+            return self.refuse(key, Refusal::TableFull, now);
+        };
+        let outcome = match before {
+            Some(from) if from != shard => Outcome::Moved { from },
+            _ => Outcome::Made,
+        };
+        self.event(ClusterEvent::Decided(Decision { shard, outcome }));
+        if let Outcome::Moved { .. } = outcome {
+            self.out.push(Output::CloseTunnels { key, except: shard });
+        }
+        let how = if fallback { ClaimOutcome::Fallback } else { ClaimOutcome::Own };
+        self.answer_all(key, &pin, how, outcome, now);
+    }
+
+    /// Answers whoever waits for a room with what the table says now.
+    fn resolve(&mut self, key: RoomKey, how: ClaimOutcome, now: Timestamp) {
+        match self.router.get(key, now) {
+            Some((pin, ..)) => self.answer_all(key, &pin, how, Outcome::Found, now),
+            None => self.refuse(key, Refusal::TableFull, now),
+        }
+    }
+
+    fn answer_all(&mut self, key: RoomKey, pin: &Pin, how: ClaimOutcome, outcome: Outcome, now: Timestamp) {
+        let Some(wanted) = self.claims.wanted.remove(&key) else { return };
+        self.claims.drop_question(&wanted.step);
+        self.ended(&wanted, how, now);
+        let mut outcome = outcome;
+        for waiter in wanted.waiters {
+            self.tell(key, waiter, pin, outcome, now);
+            // One request makes a pin; those that waited with it find it.
+            if matches!(waiter, Waiter::Request { .. }) {
+                outcome = Outcome::Found;
+            }
+        }
+    }
+
+    fn refuse(&mut self, key: RoomKey, refusal: Refusal, now: Timestamp) {
+        let Some(wanted) = self.claims.wanted.remove(&key) else { return };
+        self.claims.drop_question(&wanted.step);
+        self.ended(&wanted, ClaimOutcome::Refused, now);
+        for waiter in wanted.waiters {
+            self.tell_refusal(waiter, refusal);
+        }
+    }
+
+    fn ended(&mut self, wanted: &Wanted, outcome: ClaimOutcome, now: Timestamp) {
+        if wanted.waiters.iter().any(|waiter| matches!(waiter, Waiter::Request { .. })) {
+            let waited = now.since(wanted.since);
+            self.event(ClusterEvent::Claimed { outcome, waited });
+        }
+    }
+
+    fn tell(&mut self, key: RoomKey, waiter: Waiter, pin: &Pin, outcome: Outcome, now: Timestamp) {
+        match waiter {
+            Waiter::Request { ticket } => {
+                let Some((_, shard, _)) = self.router.get(key, now) else {
+                    return self.tell_refusal(waiter, Refusal::TableFull);
+                };
+                self.out.push(Output::Answer { ticket, result: Ok(Decision { shard, outcome }) });
+            }
+            Waiter::Claim { from, id } => self.urgent(from, Message::Granted { id, pin: pin.clone() }),
+            Waiter::Proposal { from, id } => self.urgent(from, Message::Existing { id, pin: pin.clone() }),
+        }
+    }
+
+    fn tell_refusal(&mut self, waiter: Waiter, refusal: Refusal) {
+        match waiter {
+            Waiter::Request { ticket } => self.out.push(Output::Answer { ticket, result: Err(refusal) }),
+            Waiter::Claim { from, id } => {
+                let why = match refusal {
+                    Refusal::NoShard => ClaimRefusal::NoShard,
+                    Refusal::TableFull => ClaimRefusal::TableFull,
+                    Refusal::Awaited => ClaimRefusal::Awaited,
+                };
+                self.urgent(from, Message::Refused { id, why });
+            }
+            // We have no better idea than its maker.
+            Waiter::Proposal { from, id } => self.urgent(from, Message::Accepted { id }),
+        }
+    }
+}

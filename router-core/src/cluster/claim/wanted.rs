@@ -1,0 +1,119 @@
+//! The rooms that somebody waits for, and the questions about them that are on their way.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+    time::Duration,
+};
+
+use crate::{cluster::ReplicaId, pin::Pin, room::RoomKey, shard::ShardName, time::Timestamp};
+
+/// Rooms asked for at a time; beyond it requests are refused.
+pub(in crate::cluster) const MAX_WANTED: usize = 10_000;
+/// Requests that wait for one room.
+pub(in crate::cluster) const MAX_WAITERS: usize = 1_000;
+/// How long one replica is waited for before the next is asked, or a decision goes without confirmation.
+pub(in crate::cluster) const PATIENCE: Duration = Duration::from_millis(50);
+
+/// Who waits for a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cluster) enum Waiter {
+    /// A request of this replica.
+    Request { ticket: u64 },
+    /// A claim of another replica.
+    Claim { from: ReplicaId, id: u32 },
+    /// A decision that another replica wants confirmed.
+    Proposal { from: ReplicaId, id: u32 },
+}
+
+/// What is being done about a wanted room.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::cluster) enum Step {
+    /// Nothing yet.
+    Begin,
+    /// A replica has been asked.
+    Asking { replica: ReplicaId, id: u32 },
+    /// This replica has decided, and waits for the second in rank to confirm.
+    Proposing { replica: ReplicaId, id: u32, pin: Pin },
+}
+
+/// A room that somebody waits for.
+#[derive(Clone, Debug)]
+pub(in crate::cluster) struct Wanted {
+    pub(in crate::cluster) waiters: Vec<Waiter>,
+    pub(in crate::cluster) since: Timestamp,
+    /// When this replica decides by itself, whoever owns the room.
+    pub(in crate::cluster) deadline: Timestamp,
+    /// When the current step has taken too long.
+    pub(in crate::cluster) until: Timestamp,
+    pub(in crate::cluster) tried: Vec<ReplicaId>,
+    pub(in crate::cluster) lost: Option<ShardName>,
+    /// To be decided here: somebody else has passed it on already.
+    pub(in crate::cluster) relayed: bool,
+    pub(in crate::cluster) step: Step,
+}
+
+/// All rooms that somebody waits for.
+#[derive(Debug, Default)]
+pub(in crate::cluster) struct Claims {
+    pub(in crate::cluster) wanted: BTreeMap<RoomKey, Wanted>,
+    /// Questions on their way, by the number they carry.
+    questions: BTreeMap<u32, RoomKey>,
+    timers: BinaryHeap<Reverse<(Timestamp, RoomKey)>>,
+    last_id: u32,
+}
+
+impl Claims {
+    /// A number for a question about `key`.
+    pub(in crate::cluster) fn question(&mut self, key: RoomKey) -> u32 {
+        self.last_id = self.last_id.wrapping_add(1);
+        self.questions.insert(self.last_id, key);
+        self.last_id
+    }
+
+    /// The room of an answer, if the question is still open.
+    pub(in crate::cluster) fn answered(&mut self, id: u32) -> Option<RoomKey> {
+        let key = self.questions.remove(&id)?;
+        let open = match &self.wanted.get(&key)?.step {
+            Step::Begin => None,
+            Step::Asking { id, .. } | Step::Proposing { id, .. } => Some(*id),
+        };
+        (open == Some(id)).then_some(key)
+    }
+
+    /// Forgets a question that is not waited for any more.
+    pub(in crate::cluster) fn drop_question(&mut self, step: &Step) {
+        if let Step::Asking { id, .. } | Step::Proposing { id, .. } = step {
+            self.questions.remove(id);
+        }
+    }
+
+    /// Wakes `key` at `at`.
+    pub(in crate::cluster) fn wake(&mut self, key: RoomKey, at: Timestamp) {
+        self.timers.push(Reverse((at, key)));
+    }
+
+    /// The next room whose time has come.
+    pub(in crate::cluster) fn due(&mut self, now: Timestamp) -> Option<RoomKey> {
+        while let Some(&Reverse((at, key))) = self.timers.peek() {
+            if at > now {
+                return None;
+            }
+            self.timers.pop();
+            // Rooms that were answered meanwhile, or have a later timer, wait no more for this one.
+            if self.wanted.get(&key).is_some_and(|wanted| wanted.until <= now || wanted.deadline <= now) {
+                return Some(key);
+            }
+        }
+        None
+    }
+
+    /// The rooms whose step waits for `replica`.
+    pub(in crate::cluster) fn waiting_for(&self, replica: ReplicaId) -> Vec<RoomKey> {
+        let waits = |wanted: &Wanted| match &wanted.step {
+            Step::Begin => false,
+            Step::Asking { replica: other, .. } | Step::Proposing { replica: other, .. } => *other == replica,
+        };
+        self.wanted.iter().filter(|(_, wanted)| waits(wanted)).map(|(&key, _)| key).collect()
+    }
+}
