@@ -3,7 +3,15 @@
 //! [`Cluster::handle`] takes one [`Input`] and the time and returns what is to be done. It opens no socket; the edge
 //! carries messages between replicas and tells what became of connections.
 
+#[allow(dead_code, reason = "called by Cluster")]
+mod join;
+#[allow(dead_code, reason = "called by Cluster")]
+mod members;
 pub mod message;
+#[allow(dead_code, reason = "called by Cluster")]
+mod owner;
+#[allow(dead_code, reason = "called by Cluster")]
+mod repair;
 
 use std::{fmt, net::SocketAddr};
 
