@@ -4,6 +4,7 @@
 //! carries messages between replicas and tells what became of connections.
 
 mod claim;
+mod drive;
 mod heal;
 mod join;
 mod members;
@@ -16,7 +17,7 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use self::{claim::Claims, heal::Contests, join::Join, members::Members, message::Message, repair::Repair, spread::Spread};
+use self::{claim::Claims, heal::Contests, join::{Join, Serving}, members::Members, message::Message, repair::Repair, spread::Spread};
 use crate::{
     registry::ShardEvent,
     room::RoomKey,
@@ -217,6 +218,7 @@ pub struct Cluster {
     settings: ClusterSettings,
     members: Members,
     join: Join,
+    serving: Serving,
     repair: Repair,
     claims: Claims,
     contests: Contests,
@@ -234,7 +236,8 @@ impl Cluster {
             settings,
             members: Members::new(me, settings.seed, now),
             join: Join::new(now),
-            repair: Repair::new(settings.seed, now),
+            serving: Serving::default(),
+            repair: Repair::new(me.id, settings.seed, now),
             claims: Claims::default(),
             contests: Contests::default(),
             spread: Spread::new(now),
@@ -252,11 +255,12 @@ impl Cluster {
             Input::Wanted { key, ticket } => self.wanted(key, ticket, now),
             Input::Peers(addresses) => self.join.expect(addresses.len()),
             Input::Ordered { shard, state } => self.ordered(shard, state, now),
-            Input::BulkDrained(id) => self.bulk_drained(id, now),
+            Input::BulkDrained(id) => self.bulk_drained(id),
             Input::Overflowed(id) => self.repair.overflowed(id),
             Input::Leave => self.leave(now),
             Input::Quit => self.quit(now),
         }
+        self.flush();
         std::mem::take(&mut self.out)
     }
 

@@ -47,7 +47,7 @@ impl Cluster {
     }
 
     /// Another replica has decided and wants to know whether this one knows better.
-    pub(super) fn proposed(&mut self, from: ReplicaId, id: u32, key: RoomKey, pin: Pin, now: Timestamp) {
+    pub(super) fn proposed(&mut self, from: ReplicaId, id: u32, key: RoomKey, pin: &Pin, now: Timestamp) {
         if let Some(pin) = self.router.usable(key, now) {
             return self.urgent(from, Message::Existing { id, pin });
         }
@@ -58,7 +58,7 @@ impl Cluster {
             wanted.waiters.push(Waiter::Proposal { from, id });
             return;
         }
-        self.router.insert(key, &pin, now);
+        self.router.insert(key, pin, now);
         self.urgent(from, Message::Accepted { id });
         self.resolve(key, ClaimOutcome::Owner, now);
     }

@@ -1,0 +1,196 @@
+//! What happens to a replica, handed to the part that deals with it.
+
+use super::{
+    Cluster, ClusterEvent, Lane, Node, Output, ReplicaId, ReplicaState,
+    join::JoinStep,
+    members::MemberEffect,
+    message::Message,
+    repair::{PinSource, RepairEffect, Repaired},
+};
+use crate::{
+    pin::Pin,
+    registry::ShardEvent,
+    room::RoomKey,
+    router::Router,
+    time::Timestamp,
+};
+
+impl PinSource for Router {
+    fn digest(&self) -> Vec<u64> {
+        Router::digest(self)
+    }
+
+    fn leaves(&self, group: u8) -> Vec<u64> {
+        Router::leaves(self, group)
+    }
+
+    fn pins_of_group(&self, group: u8) -> Vec<(RoomKey, Pin)> {
+        Router::pins_of_group(self, group, None)
+    }
+
+    fn pins_of_leaf(&self, group: u8, leaf: u8) -> Vec<(RoomKey, Pin)> {
+        Router::pins_of_group(self, group, Some(leaf))
+    }
+}
+
+impl Cluster {
+    pub(super) fn tick(&mut self, now: Timestamp) {
+        let effects = self.members.tick(now);
+        self.members_changed(effects, now);
+        self.run_out_of_patience(now);
+        self.heal_on(now);
+        self.spread_on(now);
+        self.join_on(now);
+        let joining = self.members.state() == ReplicaState::Joining;
+        let table = |(id, state)| (state != ReplicaState::Joining && !joining).then_some(id);
+        let effects = self.repair.tick(self.members.linked().filter_map(table), &*self.router, now);
+        self.repaired(effects);
+    }
+
+    pub(super) fn link_up(&mut self, node: Node, now: Timestamp) {
+        let effects = self.members.link_up(node, now);
+        self.members_changed(effects, now);
+        let status = self.own_status();
+        self.urgent(node.id, Message::Status(status));
+        self.repair.link_up(node.id);
+    }
+
+    pub(super) fn link_down(&mut self, id: ReplicaId, now: Timestamp) {
+        let effects = self.members.link_down(id, now);
+        self.join.link_down(id);
+        self.repair.link_down(id);
+        let chunks = self.serving.link_down(id, &*self.router);
+        self.bulk(chunks);
+        self.lost_link(id, now);
+        self.members_changed(effects, now);
+    }
+
+    pub(super) fn received(&mut self, from: ReplicaId, message: Message, now: Timestamp) {
+        match message {
+            Message::Gossip(datagram) => {
+                let effects = self.members.gossip(from, &datagram, now);
+                self.members_changed(effects, now);
+            }
+            Message::Status(status) => self.status(from, status, now),
+            Message::Claim { id, key, lost, relayed } => self.claimed(from, (id, key, lost, relayed), now),
+            Message::Granted { id, pin } => self.granted(from, id, &pin, now),
+            Message::Refused { id, why } => self.refused(from, id, why, now),
+            Message::Propose { id, key, pin } => self.proposed(from, id, key, &pin, now),
+            Message::Accepted { id } => self.accepted(id, now),
+            Message::Existing { id, pin } => self.existing(id, &pin, now),
+            Message::Pins(pins) => {
+                self.join.took(from, pins.len(), now);
+                self.merge_all(pins, now);
+            }
+            Message::Seen(uses) => self.seen(uses),
+            Message::Census(counts) => self.counted(from, counts, now),
+            Message::Settled(pins) => self.settled(pins, now),
+            Message::Digest(_) | Message::Leaves { .. } | Message::LeafPins { .. } => {
+                let Repaired { effects, pins } = self.repair.received(from, message, &*self.router, now);
+                self.repaired(effects);
+                self.merge_all(pins, now);
+            }
+            Message::SnapshotRequest => {
+                let chunks = self.serving.request(from, &*self.router);
+                self.bulk(chunks);
+            }
+            Message::SnapshotEnd { pins } => {
+                if self.join.end(from, pins) {
+                    self.become(ReplicaState::Ready, now);
+                }
+            }
+            Message::Goodbye => {
+                let effects = self.members.goodbye(from, now);
+                self.lost_link(from, now);
+                self.members_changed(effects, now);
+            }
+        }
+    }
+
+    pub(super) fn bulk_drained(&mut self, id: ReplicaId) {
+        let chunks = self.serving.drained(id, &*self.router);
+        self.bulk(chunks);
+    }
+
+    /// From now on this replica owns nothing; it still answers.
+    pub(super) fn leave(&mut self, now: Timestamp) {
+        self.become(ReplicaState::Draining, now);
+    }
+
+    pub(super) fn quit(&mut self, now: Timestamp) {
+        let effects = self.members.leave(now);
+        self.members_changed(effects, now);
+        self.to_all(Lane::Urgent, &Message::Goodbye);
+    }
+
+    pub(super) fn members_changed(&mut self, effects: Vec<MemberEffect>, now: Timestamp) {
+        for effect in effects {
+            match effect {
+                MemberEffect::Send { to, datagram } => self.urgent(to, Message::Gossip(datagram)),
+                MemberEffect::Dial(address) => self.out.push(Output::Dial(address)),
+                MemberEffect::Up(node) => self.event(ClusterEvent::MemberUp(node)),
+                MemberEffect::State(id, state) => self.event(ClusterEvent::MemberState(id, state)),
+                MemberEffect::Down(node) => {
+                    self.spread.forget(node.id);
+                    self.event(ClusterEvent::MemberDown(node));
+                    self.lost_link(node.id, now);
+                }
+            }
+        }
+    }
+
+    pub(super) fn shards_changed(&mut self, events: Vec<ShardEvent>) {
+        if !events.is_empty() {
+            self.out.push(Output::Shards(events));
+        }
+    }
+
+    fn join_on(&mut self, now: Timestamp) {
+        if self.members.state() != ReplicaState::Joining {
+            return;
+        }
+        match self.join.next(self.me.id, self.members.linked(), now) {
+            Some(JoinStep::Ask(replica)) => {
+                self.out.push(Output::Send { to: replica, lane: Lane::Bulk, message: Message::SnapshotRequest });
+            }
+            Some(JoinStep::Ready) => self.become(ReplicaState::Ready, now),
+            None => {}
+        }
+    }
+
+    fn become(&mut self, state: ReplicaState, now: Timestamp) {
+        // Leaving is for good.
+        if self.members.state() < state {
+            self.members.set_state(state);
+            self.event(ClusterEvent::MemberState(self.me.id, state));
+            self.tell_status(now);
+        }
+    }
+
+    fn repaired(&mut self, effects: Vec<RepairEffect>) {
+        for effect in effects {
+            match effect {
+                RepairEffect::Send { to, message } => self.bulk([(to, message)]),
+                RepairEffect::Different { with, groups } => self.event(ClusterEvent::Different { with, groups }),
+            }
+        }
+    }
+
+    pub(super) fn urgent(&mut self, to: ReplicaId, message: Message) {
+        self.out.push(Output::Send { to, lane: Lane::Urgent, message });
+    }
+
+    fn bulk(&mut self, messages: impl IntoIterator<Item = (ReplicaId, Message)>) {
+        let send = |(to, message)| Output::Send { to, lane: Lane::Bulk, message };
+        self.out.extend(messages.into_iter().map(send));
+    }
+
+    pub(super) fn to_all(&mut self, lane: Lane, message: &Message) {
+        let send = |(to, _)| Output::Send { to, lane, message: message.clone() };
+        self.out.extend(self.members.linked().map(send));
+    }
+
+    pub(super) fn event(&mut self, event: ClusterEvent) {
+        self.out.push(Output::Event(event));
+    }
+}
