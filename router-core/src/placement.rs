@@ -14,6 +14,7 @@ mod score;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::score::mix;
 use crate::{
     room::RoomKey,
     shard::{ShardId, ShardName},
@@ -56,7 +57,7 @@ pub fn place(key: RoomKey, shards: &ShardSet, load: impl Fn(ShardId) -> u32, avo
 pub(crate) fn by_chance(nonce: u64, shards: &ShardSet) -> Option<ShardId> {
     let open = || shards.iter().filter(|s| s.takes_rooms());
     let weights: u64 = open().map(|s| u64::from(s.weight)).sum();
-    let mut point = score::mix(nonce).checked_rem(weights)?;
+    let mut point = mix(nonce).checked_rem(weights)?;
     let hit = open().find(|s| {
         let width = u64::from(s.weight);
         let inside = point < width;

@@ -11,7 +11,7 @@ pub(super) fn score(key: RoomKey, seed: u64, weight: u32) -> f64 {
 }
 
 /// Steele, Lea and Flood's SplitMix64 step: every bit of the argument reaches every bit of the result.
-pub(super) fn mix(n: u64) -> u64 {
+pub(crate) fn mix(n: u64) -> u64 {
     let n = n.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

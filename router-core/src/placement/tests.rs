@@ -17,6 +17,7 @@ fn shards(list: &[(&str, u32)]) -> ShardSet {
         discovery: ShardState::Ready,
         operator: None,
         health: ShardState::Ready,
+        votes: None,
         agent: None,
         why: String::new(),
         agent_port: None,
@@ -37,7 +38,7 @@ fn without(set: &ShardSet, gone: ShardId) -> ShardSet {
 
 /// Uniform keys, as the keyed hash makes them.
 fn key(n: u64) -> RoomKey {
-    RoomKey((u128::from(score::mix(n)) << 64) | u128::from(score::mix(!n)))
+    RoomKey((u128::from(mix(n)) << 64) | u128::from(mix(!n)))
 }
 
 fn best(n: u64, set: &ShardSet) -> ShardId {
