@@ -5,8 +5,10 @@
 
 mod entry;
 mod names;
+mod orders;
 #[cfg(test)]
 mod tests;
+mod votes;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -14,15 +16,16 @@ use std::{
     time::Duration,
 };
 
-use self::{entry::Entry, names::Names};
+use self::{entry::Entry, names::Names, orders::Orders};
 use crate::{
     agent_check::AgentReply,
+    cluster::{ReplicaId, message::Order},
     shard::{ShardId, ShardName, ShardSpec, ShardState},
     shard_set::ShardSet,
     time::Timestamp,
 };
 
-pub use self::names::MAX_SHARD_NAMES;
+pub use self::{names::MAX_SHARD_NAMES, votes::Votes};
 
 /// How a shard was probed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,6 +72,12 @@ pub enum ShardInput {
         shard: ShardName,
         /// The order; `None` takes it back.
         state: Option<ShardState>,
+    },
+    /// How the cluster's replicas vote on shards, this one among them; in place of the last votes. A shard without a
+    /// vote is this replica's to judge, as all are without a cluster.
+    Voted {
+        /// By shard.
+        votes: Vec<(ShardName, Votes)>,
     },
     /// Time passes: removes what outlived its hold-down.
     Tick,
@@ -136,8 +145,13 @@ pub struct Registry {
     settings: RegistrySettings,
     names: Names,
     entries: BTreeMap<ShardName, Entry>,
-    /// Orders by name, also for shards that are gone. Bounded, because only names in `names` get in.
-    orders: BTreeMap<ShardName, ShardState>,
+    /// Shards that were here and are not. Bounded as the names are.
+    gone: BTreeSet<ShardName>,
+    orders: Orders,
+    /// By name, also for shards that are not here. Bounded as the names are.
+    votes: BTreeMap<ShardName, Votes>,
+    /// This replica, as its orders name it.
+    replica: ReplicaId,
     /// By source, what its last list had refused.
     refused: BTreeMap<Arc<str>, BTreeSet<ShardName>>,
     view: Arc<ShardSet>,
@@ -151,10 +165,19 @@ impl Registry {
             settings,
             names: Names::default(),
             entries: BTreeMap::new(),
-            orders: BTreeMap::new(),
+            gone: BTreeSet::new(),
+            orders: Orders::default(),
+            votes: BTreeMap::new(),
+            replica: ReplicaId(0),
             refused: BTreeMap::new(),
             view: Arc::default(),
         }
+    }
+
+    /// The registry of this replica.
+    #[must_use]
+    pub fn of(self, replica: ReplicaId) -> Self {
+        Self { replica, ..self }
     }
 
     /// The picture after the last input.
@@ -180,7 +203,8 @@ impl Registry {
                     entry.agent_said(reply);
                 }
             }
-            ShardInput::Operator { shard, state } => self.ordered(shard, state, &mut events),
+            ShardInput::Operator { shard, state } => self.ordered(shard, state, now, &mut events),
+            ShardInput::Voted { votes } => self.voted(votes, now),
             ShardInput::Tick => {}
         }
         self.remove_outlived(now);
@@ -197,20 +221,41 @@ impl Registry {
         ids: &mut HashMap<ShardName, Option<ShardId>>,
     ) {
         for name in names {
-            if ids.contains_key(name) {
-                continue;
-            }
-            let id = self.names.intern(name);
-            ids.insert(name.clone(), id);
-            if let Some(id) = id
-                && !self.entries.contains_key(name)
-            {
-                let entry = Entry::awaited(id, name.clone(), until, self.settings);
-                self.entries.insert(name.clone(), entry);
+            if !ids.contains_key(name) {
+                ids.insert(name.clone(), self.reserve_place(name, until));
             }
         }
         // A place is no event: nobody can be sent there.
         self.publish(&mut Vec::new());
+    }
+
+    /// A place for a shard, unless it has one, or is gone by the votes of the cluster. To be published.
+    fn reserve_place(&mut self, name: &ShardName, until: Timestamp) -> Option<ShardId> {
+        let id = self.names.intern(name)?;
+        if self.entries.contains_key(name) {
+            return Some(id);
+        }
+        if self.votes.get(name).is_some_and(|votes| votes.say_down()) {
+            self.gone.insert(name.clone());
+        } else {
+            self.gone.remove(name);
+            self.entries.insert(name.clone(), Entry::awaited(id, name.clone(), until, self.settings));
+        }
+        Some(id)
+    }
+
+    /// Keeps a place for one shard that a pin from another replica names; its number, unless there are too many names.
+    pub(crate) fn keep_place(&mut self, name: &ShardName, until: Timestamp) -> Option<ShardId> {
+        let id = self.reserve_place(name, until);
+        self.publish(&mut Vec::new());
+        id
+    }
+
+    /// The number of a name, without a place for its shard; `None` when there are too many.
+    pub(crate) fn number(&mut self, name: &ShardName) -> Option<ShardId> {
+        let id = self.names.intern(name);
+        self.publish(&mut Vec::new());
+        id
     }
 
     fn discovered(
@@ -263,30 +308,51 @@ impl Registry {
         let name = spec.name.clone();
         let mut entry = Entry::awaited(id, name.clone(), Timestamp(0), self.settings);
         entry.listed(source, spec)?;
+        self.gone.remove(&name);
         self.entries.insert(name, entry);
         Ok(())
     }
 
-    fn ordered(&mut self, shard: ShardName, state: Option<ShardState>, events: &mut Vec<ShardEvent>) {
-        match state {
-            None => _ = self.orders.remove(&shard),
-            Some(state) if self.names.knows(&shard) => _ = self.orders.insert(shard, state),
-            Some(_) => {
-                let why = "nobody knows a shard of this name".into();
-                events.push(ShardEvent::Refused { shard, why });
-            }
+    fn ordered(&mut self, shard: ShardName, state: Option<ShardState>, now: Timestamp, events: &mut Vec<ShardEvent>) {
+        let known = self.names.knows(&shard) || self.orders.get(&shard).is_some();
+        if known {
+            self.orders.speak(shard, state, now, self.replica);
+        } else if state.is_some() {
+            let why = "nobody knows a shard of this name".into();
+            events.push(ShardEvent::Refused { shard, why });
         }
     }
 
+    /// Takes an operator's word from elsewhere, unless a later one is known. The shard may be unknown here as yet.
+    pub fn order(&mut self, order: Order, now: Timestamp) -> Vec<ShardEvent> {
+        let mut events = Vec::new();
+        if let Err(shard) = self.orders.take(order) {
+            let why = format!("there are orders for {MAX_SHARD_NAMES} other shards already");
+            events.push(ShardEvent::Refused { shard, why });
+        }
+        self.remove_outlived(now);
+        self.publish(&mut events);
+        events
+    }
+
+    /// The last word on every shard that there is one on.
+    #[must_use]
+    pub fn orders(&self) -> Vec<Order> {
+        self.orders.all()
+    }
+
     fn remove_outlived(&mut self, now: Timestamp) {
-        self.entries.retain(|_, entry| !entry.outlived(now));
+        let votes = &self.votes;
+        let outlived = self.entries.extract_if(.., |name, entry| entry.outlived(now, votes.get(name).copied()));
+        self.gone.extend(outlived.map(|(name, _)| name));
     }
 
     /// Makes the new picture, if it is one, and tells what differs from the old one.
     fn publish(&mut self, events: &mut Vec<ShardEvent>) {
-        let orders = &self.orders;
-        let entries = self.entries.values();
-        let shards: Vec<_> = entries.map(|entry| entry.view(orders.get(entry.name()).copied())).collect();
+        let view = |(name, entry): (&ShardName, &Entry)| {
+            entry.view(self.orders.get(name).and_then(|order| order.state), self.votes.get(name).copied())
+        };
+        let shards: Vec<_> = self.entries.iter().map(view).collect();
         let same_names = self.view.name_count() == self.names.all().len();
         if same_names && shards.iter().eq(self.view.iter()) {
             return;

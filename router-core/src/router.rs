@@ -7,17 +7,23 @@
 //! What it promises, by the numbers of the design's invariants, which the tests cite:
 //!
 //! 1. Two requests for one room never go to two shards, however close together: one decides, the other finds.
+//! 2. Replicas agree once they have exchanged their pins, in whatever order: every pin from elsewhere comes in through
+//!    [`Router::merge`], which keeps the greater of two.
 //! 3. A restart moves no room: restored pins wait for their shards to be discovered.
 //! 4. A shard that is not ready gets no new room, and a room leaves its shard only when that is down or gone or an
 //!    operator says so. (The maker of a pin that nobody else has used may take its decision back.)
 //! 5. Memory is bounded: a full table refuses new rooms, and forgets none that is in use.
 
 mod answer;
+mod choose;
 mod decide;
+mod merge;
 mod pins;
 mod restore;
+mod spread;
 #[cfg(test)]
 mod tests;
+mod votes;
 
 use std::{
     sync::{
@@ -29,8 +35,12 @@ use std::{
 
 use arc_swap::ArcSwap;
 
-pub use self::answer::{Decision, Outcome, PinError, PinView, Refusal, Restored, Route};
+pub use self::{
+    answer::{Decision, Inserted, Merged, Outcome, PinError, PinView, Refusal, Restored, Route},
+    spread::Cursor,
+};
 use crate::{
+    cluster::ReplicaId,
     pin::DeciderId,
     placement,
     registry::{Registry, RegistrySettings, ShardEvent, ShardInput},
@@ -85,7 +95,7 @@ impl Router {
         Self {
             table: Table::new(),
             set: ArcSwap::default(),
-            registry: Mutex::new(Registry::new(settings.registry)),
+            registry: Mutex::new(Registry::new(settings.registry).of(ReplicaId(settings.decider.0))),
             decider: settings.decider,
             restored_hold: settings.restored_hold,
             ttl: AtomicU64::new(millis(settings.ttl)),
@@ -124,33 +134,31 @@ impl Router {
     /// Where a room is. The way of nearly every request: one access to the table under a shared lock, no allocation.
     #[must_use]
     pub fn route(&self, key: RoomKey, now: Timestamp) -> Route {
-        let Some(slot) = self.table.get(key) else {
-            return Route::Unknown;
-        };
-        if slot.is_over(now, self.ttl()) {
-            return Route::Unknown;
-        }
-        let shard = slot.shard();
-        match standing(self.set.load().get(shard), now) {
-            Standing::Usable => {
-                slot.touch(now);
-                Route::Pinned(shard)
+        let found = self.table.read(key, |slot| {
+            if slot.is_over(now, self.ttl()) {
+                return Route::Unknown;
             }
-            Standing::Awaited => {
-                slot.touch(now);
-                Route::Awaited(shard)
+            let shard = slot.shard();
+            match standing(self.set.load().get(shard), now) {
+                Standing::Usable => {
+                    slot.touch(now);
+                    Route::Pinned(shard)
+                }
+                Standing::Awaited => {
+                    slot.touch(now);
+                    Route::Awaited(shard)
+                }
+                Standing::Lost => Route::Lost(shard),
             }
-            Standing::Lost => Route::Lost(shard),
-        }
+        });
+        found.unwrap_or(Route::Unknown)
     }
 
     /// Where a room's page should come from: the room's shard, or the one that it would get now. Writes nothing, so
     /// that looking at a page neither pins a room nor keeps it.
     #[must_use]
     pub fn preview(&self, key: RoomKey, now: Timestamp) -> Option<ShardId> {
-        let pinned = self.table.get(key).filter(|slot| !slot.is_over(now, self.ttl()));
-        // The guard is gone after this line.
-        let shard = pinned.map(|slot| slot.shard());
+        let shard = self.table.read(key, |slot| (!slot.is_over(now, self.ttl())).then(|| slot.shard())).flatten();
         let set = self.set.load();
         shard
             .filter(|&id| matches!(standing(set.get(id), now), Standing::Usable))
@@ -191,8 +199,13 @@ impl Router {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Called with the registry locked: what is published last is what was made last.
     fn publish(&self, registry: &Registry) {
-        self.set.store(registry.view());
+        let (old, new) = (self.set.load(), registry.view());
+        for (id, name) in new.names_from(old.name_count()) {
+            self.table.name_hash(id, placement::seed(name));
+        }
+        self.set.store(new);
     }
 
     fn ttl(&self) -> u64 {

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use crate::{
     agent_check::{AgentAdmin, AgentWeight},
+    registry::Votes,
     shard::{ShardId, ShardName, ShardState},
     time::Timestamp,
 };
@@ -36,8 +37,10 @@ pub struct Shard {
     pub discovery: ShardState,
     /// What an operator ordered, if one did.
     pub operator: Option<ShardState>,
-    /// What the TCP and HTTP probes found: ready or down.
+    /// What the TCP and HTTP probes of this replica found: ready or down.
     pub health: ShardState,
+    /// How the replicas of the cluster vote on it, which then counts in place of this one's finding.
+    pub votes: Option<Votes>,
     /// What its agent said, if it ever spoke.
     pub agent: Option<AgentSays>,
     /// Why it is in its state, in words for a human.
@@ -112,6 +115,12 @@ impl ShardSet {
     /// How many names ever got a number.
     pub(crate) fn name_count(&self) -> usize {
         self.names.len()
+    }
+
+    /// The names that got a number after the first `known` ones.
+    pub(crate) fn names_from(&self, known: usize) -> impl Iterator<Item = (ShardId, &ShardName)> {
+        // There are at most 4096.
+        (0u16..).map(ShardId).zip(&self.names).skip(known)
     }
 
     /// How many shards there are.

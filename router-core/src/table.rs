@@ -1,51 +1,30 @@
 //! The sticky table: which room is on which shard, how many rooms each shard has, and the bound on all of it.
 //!
-//! A `DashMap` of 256 parts, each behind its own lock. No function here holds a part while it asks for another one,
-//! so no order of locks exists that could be broken.
+//! 256 groups by the first byte of the key, each a map behind a lock of its own, so that one group can be listed,
+//! swept or compared with another replica's without a walk over all. No function here holds a group while it asks for
+//! another one, so no order of locks exists that could be broken.
 
+pub(crate) mod group;
+pub(crate) mod place;
 pub(crate) mod slot;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    hash::{BuildHasherDefault, Hasher},
-    sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed},
+use std::sync::{
+    PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+    atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
 };
 
-use dashmap::{DashMap, Entry, mapref::one::Ref, mapref::one::RefMut};
+use self::{group::Group, place::Place, slot::Slot};
+use crate::{registry::MAX_SHARD_NAMES, room::RoomKey, shard::ShardId, time::Timestamp};
 
-use self::slot::Slot;
-use crate::{
-    registry::MAX_SHARD_NAMES,
-    room::{RoomKey, low_u64},
-    shard::ShardId,
-    time::Timestamp,
-};
+/// Groups of the table: enough that writers rarely meet, and that growing one (4,000 of a million pins) is quick.
+pub(crate) const GROUPS: usize = 256;
 
-/// Parts of the table: enough that writers rarely meet, and that growing one part (4,000 of a million pins) is quick.
-const PARTS: usize = 256;
-
-/// A room key is a keyed hash already: uniform, and out of an outsider's control. Its low half is the hash.
+/// A group in cache lines of its own.
 #[derive(Default)]
-pub(crate) struct KeyBits(u64);
-
-impl Hasher for KeyBits {
-    fn write_u128(&mut self, key: u128) {
-        self.0 = low_u64(key);
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
-        }
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
-type Map = DashMap<RoomKey, Slot, BuildHasherDefault<KeyBits>>;
+#[repr(align(128))]
+struct Part(RwLock<Group>);
 
 /// What a sweep found.
 pub(crate) struct Swept {
@@ -55,34 +34,54 @@ pub(crate) struct Swept {
     pub(crate) next: Timestamp,
 }
 
+/// Which of the ended pins a sweep takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Those that no other replica needs to hear of, and the others when their time is over.
+    Expendable,
+    /// All: room is needed.
+    All,
+}
+
 pub(crate) struct Table {
-    pins: Map,
-    /// Slots in `pins`, those reserved included. `DashMap::len` would lock all parts.
+    parts: Box<[Part]>,
+    /// Slots held, those reserved included.
     held: AtomicUsize,
     /// By shard: rooms pinned there, those over but not yet swept included, ended ones not.
     rooms: Box<[AtomicU32]>,
+    /// By shard: the hash of its name, its share in fingerprints. Set before any slot names the shard.
+    seeds: Box<[AtomicU64]>,
 }
 
 impl Table {
     pub(crate) fn new() -> Self {
         Self {
-            pins: DashMap::with_hasher_and_shard_amount(BuildHasherDefault::default(), PARTS),
+            parts: (0..GROUPS).map(|_| Part::default()).collect(),
             held: AtomicUsize::new(0),
             rooms: (0..MAX_SHARD_NAMES).map(|_| AtomicU32::new(0)).collect(),
+            seeds: (0..MAX_SHARD_NAMES).map(|_| AtomicU64::new(0)).collect(),
         }
     }
 
-    pub(crate) fn get(&self, key: RoomKey) -> Option<Ref<'_, RoomKey, Slot>> {
-        self.pins.get(&key)
-    }
-
-    pub(crate) fn get_mut(&self, key: RoomKey) -> Option<RefMut<'_, RoomKey, Slot>> {
-        self.pins.get_mut(&key)
+    /// Looks at a room's slot under its group's shared lock. `f` must not call this table.
+    pub(crate) fn read<T>(&self, key: RoomKey, f: impl FnOnce(&Slot) -> T) -> Option<T> {
+        self.group(key.group()).get(key).map(f)
     }
 
     /// The place of one key, locked against everybody else.
-    pub(crate) fn entry(&self, key: RoomKey) -> Entry<'_, RoomKey, Slot> {
-        self.pins.entry(key)
+    pub(crate) fn place(&self, key: RoomKey) -> Place<'_> {
+        let group = self.parts[usize::from(key.group())].0.write();
+        Place::new(self, key, group.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// One group, to be looked at. Meanwhile nothing in it changes but times and flags.
+    pub(crate) fn group(&self, group: u8) -> RwLockReadGuard<'_, Group> {
+        // Nothing panics inside a lock; if it did, the rooms of this group should live on all the same.
+        self.parts[usize::from(group)].0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn groups_mut(&self) -> impl Iterator<Item = RwLockWriteGuard<'_, Group>> {
+        self.parts.iter().map(|part| part.0.write().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Slots held.
@@ -91,13 +90,13 @@ impl Table {
     }
 
     /// Takes room for one more slot, unless `max` are held. Who gets it must insert one.
-    pub(crate) fn reserve(&self, max: usize) -> bool {
+    fn reserve(&self, max: usize) -> bool {
         let one_more = |held: usize| (held < max).then_some(held + 1);
         self.held.fetch_update(Relaxed, Relaxed, one_more).is_ok()
     }
 
     /// A slot was removed.
-    pub(crate) fn release(&self) {
+    fn release(&self) {
         self.held.fetch_sub(1, Relaxed);
     }
 
@@ -107,45 +106,61 @@ impl Table {
     }
 
     /// A room came to a shard. Called with the room's place locked, as is [`Table::left`].
-    pub(crate) fn came(&self, shard: ShardId) {
+    fn came(&self, shard: ShardId) {
         if let Some(rooms) = self.rooms.get(usize::from(shard.0)) {
             rooms.fetch_add(1, Relaxed);
         }
     }
 
     /// A room left a shard that it came to.
-    pub(crate) fn left(&self, shard: ShardId) {
+    fn left(&self, shard: ShardId) {
         if let Some(rooms) = self.rooms.get(usize::from(shard.0)) {
             rooms.fetch_sub(1, Relaxed);
         }
     }
 
-    /// Removes what is over. Locks one part at a time.
-    pub(crate) fn sweep(&self, now: Timestamp, ttl: u64) -> Swept {
+    /// A shard has this hash of its name, now and for ever. Before any slot names the shard.
+    pub(crate) fn name_hash(&self, shard: ShardId, hash: u64) {
+        if let Some(seed) = self.seeds.get(usize::from(shard.0)) {
+            seed.store(hash, Relaxed);
+        }
+    }
+
+    /// What a slot adds to its leaf of the digest.
+    fn fingerprint(&self, key: RoomKey, slot: &Slot) -> u64 {
+        let seed = self.seeds.get(usize::from(slot.shard().0)).map_or(0, |seed| seed.load(Relaxed));
+        slot.fingerprint(key, seed)
+    }
+
+    /// Removes what is over. Locks one group at a time.
+    pub(crate) fn sweep(&self, now: Timestamp, ttl: u64, ended: Ended) -> Swept {
         let mut swept = Swept { removed: 0, next: Timestamp(now.0.saturating_add(ttl)) };
-        self.pins.retain(|_, slot| {
-            if slot.tunnels > 0 {
-                return true;
-            }
-            if !slot.is_over(now, ttl) {
-                let over = slot.last_seen().0.saturating_add(ttl);
-                swept.next = swept.next.min(Timestamp(over));
-                return true;
-            }
-            if !slot.is_ended() {
-                self.left(slot.shard());
-            }
-            self.release();
-            swept.removed += 1;
-            false
-        });
+        for mut group in self.groups_mut() {
+            swept.removed += group.sweep(
+                |slot| {
+                    let goes = slot.may_go(now, ttl, ended);
+                    if !goes && slot.tunnels() == 0 {
+                        let over = slot.last_seen().0.saturating_add(ttl);
+                        swept.next = swept.next.min(Timestamp(over));
+                    }
+                    goes
+                },
+                |key, slot| {
+                    if !slot.is_ended() {
+                        self.left(slot.shard());
+                    }
+                    self.release();
+                    self.fingerprint(key, slot)
+                },
+            );
+        }
         swept
     }
 
-    /// Visits all slots, one part locked at a time.
+    /// Visits all slots, one group locked at a time.
     pub(crate) fn for_each(&self, mut f: impl FnMut(RoomKey, &Slot)) {
-        for entry in &self.pins {
-            f(*entry.key(), entry.value());
+        for group in 0..=u8::MAX {
+            self.group(group).iter().for_each(|(key, slot)| f(key, slot));
         }
     }
 }

@@ -17,6 +17,7 @@ fn shards(list: &[(&str, u32)]) -> ShardSet {
         discovery: ShardState::Ready,
         operator: None,
         health: ShardState::Ready,
+        votes: None,
         agent: None,
         why: String::new(),
         agent_port: None,

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use super::{ProbeKind, RegistrySettings, ShardEvent};
+use super::{ProbeKind, RegistrySettings, ShardEvent, Votes};
 use crate::{
     agent_check::{AgentAdmin, AgentHealth, AgentReply, AgentWeight, MAX_WEIGHT},
     health::RiseFall,
@@ -90,8 +90,32 @@ impl Entry {
         self.source == *source
     }
 
-    pub(super) fn outlived(&self, now: Timestamp) -> bool {
+    pub(super) fn id(&self) -> ShardId {
+        self.id
+    }
+
+    /// Whether its time here is over. While replicas vote on it, that takes their majority: they may still see it, and
+    /// its rooms with it.
+    pub(super) fn outlived(&self, now: Timestamp, votes: Option<Votes>) -> bool {
+        match votes {
+            None => self.is_gone(now),
+            // Nobody here knows where it is, so there is no hold-down to wait for.
+            Some(votes) if self.addresses.is_empty() => votes.say_down(),
+            Some(votes) => self.is_gone(now) && votes.say_down(),
+        }
+    }
+
+    /// This replica's sources have lost it for good.
+    fn is_gone(&self, now: Timestamp) -> bool {
         matches!(self.presence, Presence::Until(end) if end <= now)
+    }
+
+    /// What this replica alone finds: true if it is down or gone, nothing while it is only awaited.
+    pub(super) fn finding(&self, now: Timestamp) -> Option<bool> {
+        if self.is_gone(now) {
+            return Some(true);
+        }
+        (!self.addresses.is_empty()).then(|| self.health() == ShardState::Down)
     }
 
     /// A source lists it. Two sources that list one name at a time are a mistake, and the first one stays; a source
@@ -161,8 +185,13 @@ impl Entry {
         if up { ShardState::Ready } else { ShardState::Down }
     }
 
+    fn complaints(&self) -> Vec<String> {
+        let failed = [(&self.tcp, "TCP"), (&self.http, "HTTP")].into_iter().filter(|(probe, _)| !probe.check.is_up());
+        failed.map(|(probe, kind)| format!("{kind} probe: {}", probe.complaint)).collect()
+    }
+
     /// Everything that keeps it from being ready: how strict, and the words for it.
-    fn verdicts(&self, operator: Option<ShardState>) -> Vec<(ShardState, String)> {
+    fn verdicts(&self, operator: Option<ShardState>, votes: Option<Votes>) -> Vec<(ShardState, String)> {
         use ShardState::{Down, Draining};
         let mut verdicts = Vec::new();
         let mut say = |state: ShardState, words: String| verdicts.push((state, words));
@@ -174,10 +203,13 @@ impl Entry {
         if let Some(state) = operator {
             say(state, format!("an operator says {}", state.as_str()));
         }
-        for (probe, kind) in [(&self.tcp, "TCP"), (&self.http, "HTTP")] {
-            if !probe.check.is_up() {
-                say(Down, format!("{kind} probe: {}", probe.complaint));
-            }
+        let own = || self.complaints().join("; ");
+        match votes {
+            Some(votes) if votes.say_down() && self.health() == Down => say(Down, format!("{votes}; here: {}", own())),
+            Some(votes) if votes.say_down() => say(Down, votes.to_string()),
+            Some(_) => {}
+            None if self.health() == Down => say(Down, own()),
+            None => {}
         }
         if let Some(says) = &self.agent {
             match says.admin {
@@ -197,16 +229,23 @@ impl Entry {
     }
 
     /// The picture of it. The strictest verdict wins; the words are those of all that are as strict.
-    pub(super) fn view(&self, operator: Option<ShardState>) -> Shard {
-        let verdicts = self.verdicts(operator);
+    pub(super) fn view(&self, operator: Option<ShardState>, votes: Option<Votes>) -> Shard {
+        let verdicts = self.verdicts(operator, votes);
         let state = verdicts.iter().map(|v| v.0).max().unwrap_or_default();
         let strictest = verdicts.into_iter().filter(|v| v.0 == state).map(|v| v.1);
         let why = match state {
+            ShardState::Ready if self.health() == ShardState::Down => {
+                let votes = votes.map(|votes| votes.to_string()).unwrap_or_default();
+                format!("outvoted: {votes}; here: {}", self.complaints().join("; "))
+            }
             ShardState::Ready => "nobody objects".into(),
             _ => strictest.collect::<Vec<_>>().join("; "),
         };
-        let awaited_until = match self.presence {
-            Presence::Until(end) if self.addresses.is_empty() => end,
+        let awaited_until = match (&self.presence, votes) {
+            (Presence::Until(_), Some(votes)) if self.addresses.is_empty() && votes.say_down() => Timestamp(0),
+            // Somebody sees it, so it will be found here too.
+            (Presence::Until(_), Some(_)) if self.addresses.is_empty() => Timestamp(u64::MAX),
+            (&Presence::Until(end), None) if self.addresses.is_empty() => end,
             _ => Timestamp(0),
         };
         Shard {
@@ -218,6 +257,7 @@ impl Entry {
             discovery: self.discovery,
             operator,
             health: self.health(),
+            votes,
             agent: self.agent.clone(),
             why,
             agent_port: self.agent_port,

@@ -35,6 +35,10 @@ impl Names {
         self.ids.contains_key(name)
     }
 
+    pub(super) fn id(&self, name: &ShardName) -> Option<ShardId> {
+        self.ids.get(name).copied()
+    }
+
     /// All names in the order of their numbers.
     pub(super) fn all(&self) -> &[ShardName] {
         &self.all

@@ -84,3 +84,45 @@ pub struct Restored {
     /// Beyond the bound on pins or on shard names.
     pub refused: usize,
 }
+
+/// What became of a pin from elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Merged {
+    /// What is here says the same, or ranks higher and is no other living shard.
+    Unchanged,
+    /// It is here now, and no living pin on another shard gave way to it.
+    Taken,
+    /// It is here now; a living pin on another shard gave way.
+    Moved {
+        /// Where the room was.
+        from: ShardId,
+        /// Where it is.
+        to: ShardId,
+        /// Open tunnels of the room through this replica, whichever shard they go to.
+        tunnels: u32,
+    },
+    /// What is here ranks higher and stays, and the other is a living pin on another shard.
+    Conflict {
+        /// Where the room is.
+        ours: ShardId,
+        /// Where the other pin has it.
+        theirs: ShardId,
+        /// Open tunnels of the room through this replica, whichever shard they go to.
+        tunnels: u32,
+    },
+    /// Not taken: its time to live has passed since anybody used it.
+    Stale,
+    /// Not taken: the room is unknown and the table full, or there are too many shard names.
+    Full,
+}
+
+/// What is there after [`super::Router::insert`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inserted {
+    /// Where the room is, and how that came about here.
+    pub decision: Decision,
+    /// The room's pin.
+    pub pin: Pin,
+    /// How the inserted pin and an earlier one got along.
+    pub merged: Merged,
+}

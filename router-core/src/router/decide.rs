@@ -2,10 +2,16 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use dashmap::Entry;
-
 use super::{Decision, Outcome, Refusal, Router, Slot, Standing, standing};
-use crate::{room::RoomKey, shard::ShardId, time::Timestamp};
+use crate::{
+    room::RoomKey,
+    shard::ShardId,
+    table::{
+        Ended,
+        place::{Full, Place},
+    },
+    time::Timestamp,
+};
 
 /// Milliseconds between sweeps of a full table at least: a sweep of a million pins takes some ten.
 const SWEEP_PAUSE: u64 = 200;
@@ -47,27 +53,19 @@ impl Router {
     }
 
     fn try_decide(&self, key: RoomKey, now: Timestamp, avoid: &[ShardId], by_maker: bool) -> Result<Decision, Refusal> {
-        let entry = self.table.entry(key);
+        let mut place = self.table.place(key);
         // Read inside the lock: of two decisions about one room, the later one sees no older shards.
         let set = self.set.load();
-        let place = || self.place(key, &set, avoid).ok_or(Refusal::NoShard);
-        let mut slot = match entry {
-            Entry::Occupied(slot) => slot,
-            Entry::Vacant(vacant) => {
-                let shard = place()?;
-                if !self.table.reserve(self.max_pins.load(Relaxed)) {
-                    return Err(Refusal::TableFull);
-                }
-                self.table.came(shard);
-                vacant.insert(Slot::made(shard, 1, self.decider, now));
-                return Ok(Decision { shard, outcome: Outcome::Made });
-            }
+        let choose = || self.place(key, &set, avoid).ok_or(Refusal::NoShard);
+        let Some(slot) = place.slot() else {
+            let shard = choose()?;
+            self.put(&mut place, shard, now).map_err(|Full| Refusal::TableFull)?;
+            return Ok(Decision { shard, outcome: Outcome::Made });
         };
-        let slot = slot.get_mut();
         let at = slot.shard();
         if slot.is_over(now, self.ttl()) {
-            let shard = place()?;
-            self.put(slot, shard, now);
+            let shard = choose()?;
+            self.put(&mut place, shard, now).map_err(|Full| Refusal::TableFull)?;
             return Ok(Decision { shard, outcome: Outcome::Made });
         }
         let movable = by_maker && avoid.contains(&at) && slot.is_its_makers_alone();
@@ -81,23 +79,21 @@ impl Router {
                 Ok(Decision { shard: at, outcome: Outcome::Found })
             }
             Standing::Usable | Standing::Lost => {
-                let shard = place()?;
-                self.put(slot, shard, now);
+                let shard = choose()?;
+                self.put(&mut place, shard, now).map_err(|Full| Refusal::TableFull)?;
                 Ok(Decision { shard, outcome: Outcome::Moved { from: at } })
             }
         }
     }
 
-    /// Decides a slot anew, and keeps count. The slot's place is locked.
-    pub(super) fn put(&self, slot: &mut Slot, shard: ShardId, now: Timestamp) {
-        if !slot.is_ended() {
-            self.table.left(slot.shard());
-        }
-        slot.redecide(shard, self.decider, now);
-        self.table.came(shard);
+    /// Decides a room here and now: one epoch on from what is known of it.
+    pub(super) fn put(&self, place: &mut Place<'_>, shard: ShardId, now: Timestamp) -> Result<(), Full> {
+        let epoch = place.slot().map_or(1, |known| known.epoch().saturating_add(1));
+        place.put(Slot::made(shard, epoch, self.decider, now), self.max_pins.load(Relaxed))
     }
 
-    /// Makes room in a full table by sweeping it, if that can pay; true if it did.
+    /// Makes room in a full table by sweeping it, if that can pay; true if it did. Ended pins that were kept for other
+    /// replicas to hear of go too: the living come first.
     ///
     /// Nobody holds a lock of the table here. At most one caller sweeps at a time, and none before the next pin is over.
     pub(super) fn reclaim(&self, now: Timestamp) -> bool {
@@ -106,7 +102,7 @@ impl Router {
         if now.0 < due || self.next_sweep.compare_exchange(due, pause, Relaxed, Relaxed).is_err() {
             return false;
         }
-        let swept = self.table.sweep(now, self.ttl());
+        let swept = self.table.sweep(now, self.ttl(), Ended::All);
         // Unless somebody said meanwhile that a sweep pays.
         let next = swept.next.0.max(pause);
         _ = self.next_sweep.compare_exchange(pause, next, Relaxed, Relaxed);

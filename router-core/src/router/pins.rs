@@ -1,14 +1,12 @@
 //! The lives of pins: tunnels, operators, lists and the end.
 
-use std::sync::atomic::Ordering::Relaxed;
-
-use dashmap::Entry;
-
 use super::{Outcome, PinError, PinView, Router, Slot};
 use crate::{
+    pin::Pin,
     room::RoomKey,
     shard::{ShardId, ShardName},
     shard_set::ShardSet,
+    table::{Ended, place::Full},
     time::Timestamp,
 };
 
@@ -22,34 +20,26 @@ impl Router {
     /// A room unknown by now is pinned to the shard again, for somebody sits there; those few may exceed the bound on
     /// pins by the number of tunnels being opened.
     pub fn tunnel_opened(&self, key: RoomKey, shard: ShardId, now: Timestamp) -> bool {
-        match self.table.entry(key) {
-            Entry::Occupied(mut slot) => {
-                let slot = slot.get_mut();
-                slot.tunnels = slot.tunnels.saturating_add(1);
-                slot.touch(now);
-                !slot.is_ended() && slot.shard() == shard
+        let mut place = self.table.place(key);
+        let here = match place.slot() {
+            Some(slot) => !slot.is_ended() && slot.shard() == shard,
+            None => {
+                let made = Slot::made(shard, 1, self.decider, now);
+                place.put(made, usize::MAX).is_ok()
             }
-            Entry::Vacant(vacant) => {
-                self.table.reserve(usize::MAX);
-                self.table.came(shard);
-                let mut slot = Slot::made(shard, 1, self.decider, now);
-                slot.tunnels = 1;
-                vacant.insert(slot);
-                true
-            }
-        }
+        };
+        place.tunnel_opened(now);
+        here
     }
 
     /// A tunnel of this room to this shard is closed; without others, the pin has its time to live from now on.
     ///
     /// Tunnels are counted by room alone: one to a shard that the room has left since holds the pin as well.
     pub fn tunnel_closed(&self, key: RoomKey, _shard: ShardId, now: Timestamp) {
-        if let Some(mut slot) = self.table.get_mut(key) {
-            slot.tunnels = slot.tunnels.saturating_sub(1);
-            slot.touch(now);
-            if slot.tunnels == 0 && slot.is_ended() {
-                self.sweep_pays();
-            }
+        let mut place = self.table.place(key);
+        place.tunnel_closed(now);
+        if place.slot().is_some_and(|slot| slot.tunnels() == 0 && slot.is_ended()) {
+            self.sweep_pays();
         }
     }
 
@@ -67,56 +57,56 @@ impl Router {
     }
 
     fn try_pin(&self, key: RoomKey, shard: ShardId, now: Timestamp) -> Result<Outcome, PinError> {
-        let mut slot = match self.table.entry(key) {
-            Entry::Occupied(slot) => slot,
-            Entry::Vacant(vacant) => {
-                if !self.table.reserve(self.max_pins.load(Relaxed)) {
-                    return Err(PinError::TableFull);
-                }
-                self.table.came(shard);
-                vacant.insert(Slot::made(shard, 1, self.decider, now)).touch(now);
-                return Ok(Outcome::Made);
-            }
-        };
-        let slot = slot.get_mut();
-        let (at, over) = (slot.shard(), slot.is_over(now, self.ttl()));
-        if over || at != shard {
-            self.put(slot, shard, now);
+        let mut place = self.table.place(key);
+        let live = place.slot().filter(|slot| !slot.is_over(now, self.ttl())).map(Slot::shard);
+        if live != Some(shard) {
+            self.put(&mut place, shard, now).map_err(|Full| PinError::TableFull)?;
         }
         // An operator's word is nobody's to take back by `decide_again`.
-        slot.touch(now);
-        Ok(match () {
-            () if over => Outcome::Made,
-            () if at == shard => Outcome::Found,
-            () => Outcome::Moved { from: at },
+        place.slot().inspect(|slot| slot.touch(now));
+        Ok(match live {
+            None => Outcome::Made,
+            Some(at) if at == shard => Outcome::Found,
+            Some(from) => Outcome::Moved { from },
         })
     }
 
     /// An operator ends a room's pin; true if there was one. The next request decides anew.
     ///
-    /// Tunnels stay counted, for they still have to be closed.
+    /// Tunnels stay counted, for they still have to be closed. This is for a replica that shares its pins with nobody;
+    /// one that does tells the others by [`Router::end`].
     pub fn unpin(&self, key: RoomKey, now: Timestamp) -> bool {
-        let Entry::Occupied(mut slot) = self.table.entry(key) else {
+        let mut place = self.table.place(key);
+        let Some(slot) = place.slot() else {
             return false;
         };
-        let was_there = !slot.get().is_over(now, self.ttl());
-        if !slot.get().is_ended() {
-            self.table.left(slot.get().shard());
-        }
-        if slot.get().tunnels > 0 {
-            slot.get_mut().end(now);
+        let (was_there, held) = (!slot.is_over(now, self.ttl()), slot.tunnels() > 0);
+        if held {
+            place.end(now, false);
         } else {
-            slot.remove();
-            self.table.release();
+            place.remove();
         }
         was_there
+    }
+
+    /// An operator ends a room's pin, and other replicas are to hear of it: the record, if there was one to end.
+    ///
+    /// The ended record stays in the table for its time to live, so that no copy of it elsewhere revives the pin; only
+    /// a full table forgets it before.
+    pub fn end(&self, key: RoomKey, now: Timestamp) -> Option<Pin> {
+        let mut place = self.table.place(key);
+        place.slot().filter(|slot| !slot.is_over(now, self.ttl()))?;
+        place.end(now, true);
+        self.sweep_pays();
+        let slot = place.slot()?;
+        Some(slot.pin(self.set.load().name(slot.shard())?))
     }
 
     /// A room's pin, looked at without keeping it.
     #[must_use]
     pub fn lookup(&self, key: RoomKey, now: Timestamp) -> Option<PinView> {
-        let slot = self.table.get(key).filter(|slot| !slot.is_over(now, self.ttl()))?;
-        view(&slot, &self.set.load())
+        let look = |slot: &Slot| if slot.is_over(now, self.ttl()) { None } else { view(slot, &self.set.load()) };
+        self.table.read(key, look).flatten()
     }
 
     /// Visits all pins, in no order; neither ended nor expired ones. A part of the table is locked while its pins are
@@ -136,12 +126,12 @@ impl Router {
 
     /// Removes the pins whose time is over, and says how many. To be called now and then.
     pub fn expire(&self, now: Timestamp) -> usize {
-        self.table.sweep(now, self.ttl()).removed
+        self.table.sweep(now, self.ttl(), Ended::Expendable).removed
     }
 }
 
 fn view(slot: &Slot, set: &ShardSet) -> Option<PinView> {
     let shard = slot.shard();
     let name = set.name(shard)?;
-    Some(PinView { pin: slot.pin(name), shard, tunnels: slot.tunnels })
+    Some(PinView { pin: slot.pin(name), shard, tunnels: slot.tunnels() })
 }

@@ -2,8 +2,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use super::Ended;
 use crate::{
     pin::{DeciderId, Pin},
+    placement::mix,
+    room::{RoomKey, low_u64},
     shard::{ShardId, ShardName},
     time::Timestamp,
 };
@@ -12,9 +15,14 @@ use crate::{
 const ENDED: u64 = 1;
 /// Somebody besides the caller it was made for has been sent to its shard.
 const SHARED: u64 = 2;
+/// A request or a tunnel here has used it since other replicas were last told of its use.
+const USED: u64 = 4;
+/// An ended pin that stays for its time, because other replicas have to hear of its end.
+const KEPT: u64 = 8;
 /// Times are kept in 48 bits: milliseconds for 8,900 years.
 const TIME_BITS: u32 = 48;
 const LATEST: u64 = (1 << TIME_BITS) - 1;
+const FLAG_BITS: u64 = 0xffff;
 
 /// A [`Pin`] and the tunnels that hold it. With its 16-byte key it takes 48 bytes, so that a million pins, at the
 /// table's worst load factor, stay around 100 MB.
@@ -27,7 +35,7 @@ pub(crate) struct Slot {
     seen_flags: AtomicU64,
     epoch: u32,
     /// Open tunnels of the room through this replica, whichever shard they go to.
-    pub(crate) tunnels: u32,
+    tunnels: u32,
 }
 
 fn packed(time: Timestamp, low: u64) -> u64 {
@@ -46,9 +54,9 @@ impl Slot {
         }
     }
 
-    /// A pin that is known from elsewhere; `shard` is the id of its shard's name.
+    /// A pin that others know too; `shard` is the id of its shard's name.
     pub(crate) fn known(pin: &Pin, shard: ShardId) -> Self {
-        let flags = SHARED | if pin.ended { ENDED } else { 0 };
+        let flags = SHARED | if pin.ended { ENDED | KEPT } else { 0 };
         Self {
             decider: pin.decider.0,
             created_shard: packed(pin.created, u64::from(shard.0)),
@@ -58,11 +66,9 @@ impl Slot {
         }
     }
 
-    /// The same room decided anew: one epoch on, its tunnels kept.
-    pub(crate) fn redecide(&mut self, shard: ShardId, decider: DeciderId, now: Timestamp) {
-        let tunnels = self.tunnels;
-        *self = Self::made(shard, self.epoch.saturating_add(1), decider, now);
-        self.tunnels = tunnels;
+    /// Another record for the same room; the tunnels stay counted.
+    pub(super) fn replace(&mut self, new: Self) {
+        *self = Self { tunnels: self.tunnels, ..new };
     }
 
     pub(crate) fn pin(&self, name: &ShardName) -> Pin {
@@ -70,10 +76,19 @@ impl Slot {
             shard: name.clone(),
             epoch: self.epoch,
             ended: self.is_ended(),
-            created: Timestamp(self.created_shard >> 16),
-            decider: self.decider(),
+            created: self.created(),
+            decider: DeciderId(self.decider),
             last_seen: self.last_seen(),
         }
+    }
+
+    /// A number for the record but for its last use, equal in all replicas that hold it. `shard` is the hash of its
+    /// shard's name.
+    pub(crate) fn fingerprint(&self, key: RoomKey, shard: u64) -> u64 {
+        let state = (u64::from(self.epoch) << 1) | u64::from(self.is_ended());
+        [low_u64(key.0 >> 64), low_u64(key.0), state, self.created().0, self.decider, shard]
+            .into_iter()
+            .fold(0, |hash, field| mix(hash ^ field))
     }
 
     pub(crate) fn shard(&self) -> ShardId {
@@ -81,8 +96,16 @@ impl Slot {
         ShardId(self.created_shard as u16)
     }
 
-    pub(crate) fn decider(&self) -> DeciderId {
-        DeciderId(self.decider)
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    pub(crate) fn tunnels(&self) -> u32 {
+        self.tunnels
+    }
+
+    fn created(&self) -> Timestamp {
+        Timestamp(self.created_shard >> 16)
     }
 
     pub(crate) fn last_seen(&self) -> Timestamp {
@@ -90,39 +113,74 @@ impl Slot {
     }
 
     pub(crate) fn is_ended(&self) -> bool {
-        self.seen_flags.load(Relaxed) & ENDED != 0
+        self.has(ENDED)
+    }
+
+    fn has(&self, flag: u64) -> bool {
+        self.seen_flags.load(Relaxed) & flag != 0
     }
 
     /// Only the caller that it was made for has been told of it.
     pub(crate) fn is_its_makers_alone(&self) -> bool {
-        self.tunnels == 0 && self.seen_flags.load(Relaxed) & SHARED == 0
+        self.tunnels == 0 && !self.has(SHARED)
     }
 
-    /// Its time has come: ended, or no tunnel and no request for `ttl` milliseconds.
+    /// No tunnel, and no request for `ttl` milliseconds: as good as not there.
+    pub(crate) fn is_past(&self, now: Timestamp, ttl: u64) -> bool {
+        self.tunnels == 0 && now.0.saturating_sub(self.last_seen().0) >= ttl
+    }
+
+    /// It says nothing any more about where the room is: ended, or past.
     pub(crate) fn is_over(&self, now: Timestamp, ttl: u64) -> bool {
-        let seen_flags = self.seen_flags.load(Relaxed);
-        let idle = now.0.saturating_sub(seen_flags >> 16);
-        seen_flags & ENDED != 0 || (self.tunnels == 0 && idle >= ttl)
+        self.is_ended() || self.is_past(now, ttl)
+    }
+
+    /// A sweep may remove it.
+    pub(super) fn may_go(&self, now: Timestamp, ttl: u64, ended: Ended) -> bool {
+        let kept = ended == Ended::Expendable && self.has(KEPT);
+        self.is_past(now, ttl) || (self.tunnels == 0 && self.is_ended() && !kept)
     }
 
     /// A request was sent to its shard.
     ///
-    /// Called under a shared lock: flags only ever gain SHARED there, and the times of concurrent callers only grow,
-    /// so the maximum of the packed words is the later time with the flag set.
+    /// Called under a shared lock, where flags of one kind only come and of another only go, and times only grow; the
+    /// flags come first, so that whatever word is the later one has them.
     pub(crate) fn touch(&self, now: Timestamp) {
-        let old = self.seen_flags.load(Relaxed);
-        let new = packed(now, (old & 0xffff) | SHARED);
+        let mut old = self.seen_flags.load(Relaxed);
+        if old & (SHARED | USED) != SHARED | USED {
+            old = self.seen_flags.fetch_or(SHARED | USED, Relaxed);
+        }
+        let new = packed(now, (old & FLAG_BITS) | SHARED | USED);
         if new > old {
             self.seen_flags.fetch_max(new, Relaxed);
-        } else if old & SHARED == 0 {
-            // The caller's clock is behind: the time stays, the flag counts all the same.
-            self.seen_flags.fetch_or(SHARED, Relaxed);
         }
     }
 
-    /// Somebody ends it.
-    pub(crate) fn end(&mut self, now: Timestamp) {
+    /// It was used elsewhere. Called under a shared lock.
+    pub(crate) fn seen(&self, at: Timestamp) {
+        let later = |old: u64| (at.0.min(LATEST) > old >> 16).then(|| packed(at, old & FLAG_BITS));
+        // An error means that a later use is known.
+        _ = self.seen_flags.fetch_update(Relaxed, Relaxed, later);
+    }
+
+    /// Whether it was used here since this was last asked. Called under a shared lock.
+    pub(crate) fn take_used(&self) -> bool {
+        self.has(USED) && self.seen_flags.fetch_and(!USED, Relaxed) & USED != 0
+    }
+
+    pub(super) fn tunnel_opened(&mut self, now: Timestamp) {
+        self.tunnels = self.tunnels.saturating_add(1);
         self.touch(now);
-        *self.seen_flags.get_mut() |= ENDED;
+    }
+
+    pub(super) fn tunnel_closed(&mut self, now: Timestamp) {
+        self.tunnels = self.tunnels.saturating_sub(1);
+        self.touch(now);
+    }
+
+    /// Somebody ends it.
+    pub(super) fn end(&mut self, now: Timestamp, kept: bool) {
+        self.touch(now);
+        *self.seen_flags.get_mut() |= ENDED | if kept { KEPT } else { 0 };
     }
 }

@@ -8,13 +8,13 @@ fn slot(now: u64) -> Slot {
 }
 
 /// Invariant 5: memory is bounded by configuration. hashbrown fills at most 7/8 of a power of two with one control
-/// byte each, so a million pins cost at most 256 parts × 8192 places × 49 bytes.
+/// byte each, so a million pins cost at most 256 groups × 8192 places × 49 bytes.
 #[test]
 fn a_million_pins_fit() {
     assert_eq!(size_of::<Slot>(), 32);
     assert_eq!(size_of::<(RoomKey, Slot)>(), 48);
-    let places = (1_000_000 / PARTS * 8 / 7).next_power_of_two();
-    assert!(PARTS * places * (size_of::<(RoomKey, Slot)>() + 1) < 120_000_000);
+    let places = (1_000_000 / GROUPS * 8 / 7).next_power_of_two();
+    assert!(GROUPS * places * (size_of::<(RoomKey, Slot)>() + 1) < 120_000_000);
 }
 
 #[test]
@@ -72,11 +72,9 @@ fn reservations_stop_at_the_bound() {
 fn a_sweep_says_when_the_next_one_pays() {
     let table = Table::new();
     for (key, seen) in [(1, 100), (2, 400), (3, 300)] {
-        assert!(table.reserve(10));
-        table.came(ShardId(7));
-        table.entry(RoomKey(key)).insert(slot(seen));
+        table.place(RoomKey(key)).put(slot(seen), 10).unwrap();
     }
-    let swept = table.sweep(Timestamp(1100), 1000);
+    let swept = table.sweep(Timestamp(1100), 1000, Ended::Expendable);
     assert_eq!((swept.removed, swept.next), (1, Timestamp(1300)));
     assert_eq!((table.len(), table.rooms_on(ShardId(7))), (2, 2));
 }
