@@ -17,7 +17,15 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use self::{claim::Claims, heal::Contests, join::{Join, Serving}, members::Members, message::Message, repair::Repair, spread::Spread};
+use self::{
+    claim::Claims,
+    heal::Contests,
+    join::{Join, Serving},
+    members::Members,
+    message::Message,
+    repair::Repair,
+    spread::Spread,
+};
 use crate::{
     registry::ShardEvent,
     room::RoomKey,
@@ -101,6 +109,8 @@ pub enum Input {
         /// `None` takes an earlier word back.
         state: Option<ShardState>,
     },
+    /// Tunnels of this replica by shard; now and then, for others to see.
+    Tunnels(Vec<(ShardName, u32)>),
     /// The bulk lane to a replica has room for another chunk.
     BulkDrained(ReplicaId),
     /// Urgent messages to a replica were dropped, because it takes them too slowly.
@@ -211,7 +221,6 @@ pub struct ClusterSettings {
 }
 
 /// One replica's share of the protocol. See the module.
-#[derive(Debug)]
 pub struct Cluster {
     me: Node,
     router: Arc<Router>,
@@ -255,7 +264,8 @@ impl Cluster {
             Input::Wanted { key, ticket } => self.wanted(key, ticket, now),
             Input::Peers(addresses) => self.join.expect(addresses.len()),
             Input::Ordered { shard, state } => self.ordered(shard, state, now),
-            Input::BulkDrained(id) => self.bulk_drained(id),
+            Input::Tunnels(tunnels) => self.spread.count_tunnels(tunnels),
+            Input::BulkDrained(id) => self.bulk_drained(id, now),
             Input::Overflowed(id) => self.repair.overflowed(id),
             Input::Leave => self.leave(now),
             Input::Quit => self.quit(now),

@@ -7,8 +7,8 @@
 
 mod wanted;
 
-use self::wanted::{MAX_WAITERS, MAX_WANTED, PATIENCE, Step, Waiter, Wanted};
 pub(super) use self::wanted::Claims;
+use self::wanted::{MAX_WAITERS, MAX_WANTED, PATIENCE, Step, Waiter, Wanted};
 use super::{
     ClaimOutcome, Cluster, ClusterEvent, Output, ReplicaId, ReplicaState,
     message::{ClaimRefusal, Message},
@@ -17,7 +17,7 @@ use super::{
 use crate::{
     pin::Pin,
     room::RoomKey,
-    router::{Decision, Outcome, Refusal},
+    router::{Decision, Inserted, Merged, Outcome, Refusal},
     shard::ShardName,
     time::Timestamp,
 };
@@ -47,7 +47,7 @@ impl Cluster {
     }
 
     /// Another replica has decided and wants to know whether this one knows better.
-    pub(super) fn proposed(&mut self, from: ReplicaId, id: u32, key: RoomKey, pin: &Pin, now: Timestamp) {
+    pub(super) fn proposed(&mut self, from: ReplicaId, id: u32, key: RoomKey, pin: Pin, now: Timestamp) {
         if let Some(pin) = self.router.usable(key, now) {
             return self.urgent(from, Message::Existing { id, pin });
         }
@@ -58,18 +58,18 @@ impl Cluster {
             wanted.waiters.push(Waiter::Proposal { from, id });
             return;
         }
-        self.router.insert(key, pin, now);
+        let inserted = self.router.insert(key, pin, now);
         self.urgent(from, Message::Accepted { id });
-        self.resolve(key, ClaimOutcome::Owner, now);
+        self.resolve(key, inserted, ClaimOutcome::Owner, now);
     }
 
     /// A claim was answered with a pin.
-    pub(super) fn granted(&mut self, from: ReplicaId, id: u32, pin: &Pin, now: Timestamp) {
+    pub(super) fn granted(&mut self, from: ReplicaId, id: u32, pin: Pin, now: Timestamp) {
         if let Some(key) = self.claims.answered(id) {
-            self.router.insert(key, pin, now);
+            let inserted = self.router.insert(key, pin, now);
             let first = self.ranking(key).first() == Some(&from);
             let outcome = if first { ClaimOutcome::Owner } else { ClaimOutcome::Successor };
-            self.resolve(key, outcome, now);
+            self.resolve(key, inserted, outcome, now);
         }
     }
 
@@ -93,11 +93,11 @@ impl Cluster {
     }
 
     /// The second in rank knows a pin; ours was told to nobody and is dropped.
-    pub(super) fn existing(&mut self, id: u32, pin: &Pin, now: Timestamp) {
+    pub(super) fn existing(&mut self, id: u32, pin: Pin, now: Timestamp) {
         if let Some(key) = self.claims.answered(id) {
-            self.router.insert(key, pin, now);
+            let inserted = self.router.insert(key, pin, now);
             self.push(key, now);
-            self.resolve(key, ClaimOutcome::Own, now);
+            self.resolve(key, inserted, ClaimOutcome::Own, now);
         }
     }
 
@@ -124,8 +124,8 @@ impl Cluster {
     }
 
     fn wait(&mut self, key: RoomKey, waiter: Waiter, lost: Option<ShardName>, relayed: bool, now: Timestamp) {
-        if let Some(pin) = self.router.usable(key, now) {
-            return self.tell(key, waiter, &pin, Outcome::Found, now);
+        if let Some((pin, decision)) = self.found(key, now) {
+            return self.tell(waiter, &pin, decision);
         }
         if let Some(wanted) = self.claims.wanted.get_mut(&key) {
             if wanted.waiters.len() < MAX_WAITERS {
@@ -150,6 +150,23 @@ impl Cluster {
         self.claims.wanted.insert(key, wanted);
         self.claims.wake(key, deadline);
         self.advance(key, now);
+    }
+
+    /// The pin that is there already, as a decision.
+    fn found(&self, key: RoomKey, now: Timestamp) -> Option<(Pin, Decision)> {
+        let pin = self.router.usable(key, now)?;
+        let shard = self.router.shards().by_name(pin.shard.as_str())?.id;
+        Some((pin, Decision { shard, outcome: Outcome::Found }))
+    }
+
+    /// A pin has come unasked: whoever asked for its room need not wait for the answer.
+    pub(super) fn arrived(&mut self, key: RoomKey, now: Timestamp) {
+        let asking = |wanted: &Wanted| !matches!(wanted.step, Step::Proposing { .. });
+        if self.claims.wanted.get(&key).is_some_and(asking)
+            && let Some((pin, decision)) = self.found(key, now)
+        {
+            self.answer_all(key, &pin, decision, ClaimOutcome::Owner, now);
+        }
     }
 
     /// Replicas that may own rooms, in the order in which they own this one.
@@ -200,9 +217,9 @@ impl Cluster {
 
     /// Decides where a room goes.
     fn decide(&mut self, key: RoomKey, now: Timestamp) {
-        if let Some(pin) = self.router.usable(key, now) {
+        if let Some((pin, decision)) = self.found(key, now) {
             // It came by another way meanwhile.
-            return self.answer_all(key, &pin, ClaimOutcome::Own, Outcome::Found, now);
+            return self.answer_all(key, &pin, decision, ClaimOutcome::Own, now);
         }
         if let Some(wanted) = self.claims.wanted.get(&key) {
             let step = wanted.step.clone();
@@ -221,10 +238,8 @@ impl Cluster {
         let second = ranking.into_iter().find(|replica| {
             *replica != self.me.id && !wanted.tried.contains(replica) && self.members.is_linked(*replica)
         });
-        let asker_is_second = wanted
-            .waiters
-            .iter()
-            .any(|waiter| matches!(*waiter, Waiter::Claim { from, .. } if Some(from) == second));
+        let asker_is_second =
+            wanted.waiters.iter().any(|waiter| matches!(*waiter, Waiter::Claim { from, .. } if Some(from) == second));
         match second {
             Some(replica) if !asker_is_second && now < wanted.deadline => {
                 let id = self.claims.question(key);
@@ -249,42 +264,45 @@ impl Cluster {
         let fallback = self.ranking(key).first() != Some(&self.me.id);
         let step = wanted.step.clone();
         self.claims.drop_question(&step);
-        let before = self.router.get(key, now).map(|(_, shard, _)| shard);
-        self.router.insert(key, &pin, now);
+        let inserted = match self.router.insert(key, pin, now) {
+            Ok(inserted) => inserted,
+            Err(refusal) => return self.refuse(key, refusal, now),
+        };
         self.push(key, now);
-        let Some((pin, shard, _)) = self.router.get(key, now) else {
-            return self.refuse(key, Refusal::TableFull, now);
-        };
-        let outcome = match before {
-            Some(from) if from != shard => Outcome::Moved { from },
-            _ => Outcome::Made,
-        };
-        self.event(ClusterEvent::Decided(Decision { shard, outcome }));
-        if let Outcome::Moved { .. } = outcome {
-            self.out.push(Output::CloseTunnels { key, except: shard });
-        }
+        self.event(ClusterEvent::Decided(inserted.decision));
         let how = if fallback { ClaimOutcome::Fallback } else { ClaimOutcome::Own };
-        self.answer_all(key, &pin, how, outcome, now);
+        self.resolve(key, Ok(inserted), how, now);
     }
 
-    /// Answers whoever waits for a room with what the table says now.
-    fn resolve(&mut self, key: RoomKey, how: ClaimOutcome, now: Timestamp) {
-        match self.router.get(key, now) {
-            Some((pin, ..)) => self.answer_all(key, &pin, how, Outcome::Found, now),
-            None => self.refuse(key, Refusal::TableFull, now),
+    /// The room's pin is in the table, or could not be put there: everybody who waits hears of it.
+    fn resolve(&mut self, key: RoomKey, inserted: Result<Inserted, Refusal>, how: ClaimOutcome, now: Timestamp) {
+        let Inserted { decision, pin, merged } = match inserted {
+            Ok(inserted) => inserted,
+            Err(refusal) => return self.refuse(key, refusal, now),
+        };
+        if matches!(merged, Merged::Moved { .. }) {
+            self.out.push(Output::CloseTunnels { key, except: decision.shard });
         }
+        self.answer_all(key, &pin, decision, how, now);
     }
 
-    fn answer_all(&mut self, key: RoomKey, pin: &Pin, how: ClaimOutcome, outcome: Outcome, now: Timestamp) {
+    pub(super) fn answer_all(
+        &mut self,
+        key: RoomKey,
+        pin: &Pin,
+        decision: Decision,
+        how: ClaimOutcome,
+        now: Timestamp,
+    ) {
         let Some(wanted) = self.claims.wanted.remove(&key) else { return };
         self.claims.drop_question(&wanted.step);
         self.ended(&wanted, how, now);
-        let mut outcome = outcome;
+        let mut decision = decision;
         for waiter in wanted.waiters {
-            self.tell(key, waiter, pin, outcome, now);
+            self.tell(waiter, pin, decision);
             // One request makes a pin; those that waited with it find it.
             if matches!(waiter, Waiter::Request { .. }) {
-                outcome = Outcome::Found;
+                decision.outcome = Outcome::Found;
             }
         }
     }
@@ -305,14 +323,9 @@ impl Cluster {
         }
     }
 
-    fn tell(&mut self, key: RoomKey, waiter: Waiter, pin: &Pin, outcome: Outcome, now: Timestamp) {
+    fn tell(&mut self, waiter: Waiter, pin: &Pin, decision: Decision) {
         match waiter {
-            Waiter::Request { ticket } => {
-                let Some((_, shard, _)) = self.router.get(key, now) else {
-                    return self.tell_refusal(waiter, Refusal::TableFull);
-                };
-                self.out.push(Output::Answer { ticket, result: Ok(Decision { shard, outcome }) });
-            }
+            Waiter::Request { ticket } => self.out.push(Output::Answer { ticket, result: Ok(decision) }),
             Waiter::Claim { from, id } => self.urgent(from, Message::Granted { id, pin: pin.clone() }),
             Waiter::Proposal { from, id } => self.urgent(from, Message::Existing { id, pin: pin.clone() }),
         }

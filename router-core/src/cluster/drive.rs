@@ -7,29 +7,26 @@ use super::{
     message::Message,
     repair::{PinSource, RepairEffect, Repaired},
 };
-use crate::{
-    pin::Pin,
-    registry::ShardEvent,
-    room::RoomKey,
-    router::Router,
-    time::Timestamp,
-};
+use crate::{pin::Pin, registry::ShardEvent, room::RoomKey, router::Router, time::Timestamp};
 
-impl PinSource for Router {
+/// The table as it is now.
+struct Table<'a>(&'a Router, Timestamp);
+
+impl PinSource for Table<'_> {
     fn digest(&self) -> Vec<u64> {
-        Router::digest(self)
+        self.0.digest()
     }
 
     fn leaves(&self, group: u8) -> Vec<u64> {
-        Router::leaves(self, group)
+        self.0.leaves(group)
     }
 
     fn pins_of_group(&self, group: u8) -> Vec<(RoomKey, Pin)> {
-        Router::pins_of_group(self, group, None)
+        self.0.pins_of_group(group, None, self.1)
     }
 
     fn pins_of_leaf(&self, group: u8, leaf: u8) -> Vec<(RoomKey, Pin)> {
-        Router::pins_of_group(self, group, Some(leaf))
+        self.0.pins_of_group(group, Some(leaf), self.1)
     }
 }
 
@@ -43,14 +40,14 @@ impl Cluster {
         self.join_on(now);
         let joining = self.members.state() == ReplicaState::Joining;
         let table = |(id, state)| (state != ReplicaState::Joining && !joining).then_some(id);
-        let effects = self.repair.tick(self.members.linked().filter_map(table), &*self.router, now);
+        let effects = self.repair.tick(self.members.linked().filter_map(table), &Table(&self.router, now), now);
         self.repaired(effects);
     }
 
     pub(super) fn link_up(&mut self, node: Node, now: Timestamp) {
         let effects = self.members.link_up(node, now);
         self.members_changed(effects, now);
-        let status = self.own_status();
+        let status = self.own_status(now);
         self.urgent(node.id, Message::Status(status));
         self.repair.link_up(node.id);
     }
@@ -59,7 +56,7 @@ impl Cluster {
         let effects = self.members.link_down(id, now);
         self.join.link_down(id);
         self.repair.link_down(id);
-        let chunks = self.serving.link_down(id, &*self.router);
+        let chunks = self.serving.link_down(id, &Table(&self.router, now));
         self.bulk(chunks);
         self.lost_link(id, now);
         self.members_changed(effects, now);
@@ -73,30 +70,30 @@ impl Cluster {
             }
             Message::Status(status) => self.status(from, status, now),
             Message::Claim { id, key, lost, relayed } => self.claimed(from, (id, key, lost, relayed), now),
-            Message::Granted { id, pin } => self.granted(from, id, &pin, now),
+            Message::Granted { id, pin } => self.granted(from, id, pin, now),
             Message::Refused { id, why } => self.refused(from, id, why, now),
-            Message::Propose { id, key, pin } => self.proposed(from, id, key, &pin, now),
+            Message::Propose { id, key, pin } => self.proposed(from, id, key, pin, now),
             Message::Accepted { id } => self.accepted(id, now),
-            Message::Existing { id, pin } => self.existing(id, &pin, now),
+            Message::Existing { id, pin } => self.existing(id, pin, now),
             Message::Pins(pins) => {
                 self.join.took(from, pins.len(), now);
                 self.merge_all(pins, now);
             }
-            Message::Seen(uses) => self.seen(uses),
+            Message::Seen(uses) => self.seen(uses, now),
             Message::Census(counts) => self.counted(from, counts, now),
             Message::Settled(pins) => self.settled(pins, now),
             Message::Digest(_) | Message::Leaves { .. } | Message::LeafPins { .. } => {
-                let Repaired { effects, pins } = self.repair.received(from, message, &*self.router, now);
+                let Repaired { effects, pins } = self.repair.received(from, message, &Table(&self.router, now), now);
                 self.repaired(effects);
                 self.merge_all(pins, now);
             }
             Message::SnapshotRequest => {
-                let chunks = self.serving.request(from, &*self.router);
+                let chunks = self.serving.request(from, &Table(&self.router, now));
                 self.bulk(chunks);
             }
             Message::SnapshotEnd { pins } => {
                 if self.join.end(from, pins) {
-                    self.become(ReplicaState::Ready, now);
+                    self.turn(ReplicaState::Ready, now);
                 }
             }
             Message::Goodbye => {
@@ -107,14 +104,14 @@ impl Cluster {
         }
     }
 
-    pub(super) fn bulk_drained(&mut self, id: ReplicaId) {
-        let chunks = self.serving.drained(id, &*self.router);
+    pub(super) fn bulk_drained(&mut self, id: ReplicaId, now: Timestamp) {
+        let chunks = self.serving.drained(id, &Table(&self.router, now));
         self.bulk(chunks);
     }
 
     /// From now on this replica owns nothing; it still answers.
     pub(super) fn leave(&mut self, now: Timestamp) {
-        self.become(ReplicaState::Draining, now);
+        self.turn(ReplicaState::Draining, now);
     }
 
     pub(super) fn quit(&mut self, now: Timestamp) {
@@ -153,12 +150,12 @@ impl Cluster {
             Some(JoinStep::Ask(replica)) => {
                 self.out.push(Output::Send { to: replica, lane: Lane::Bulk, message: Message::SnapshotRequest });
             }
-            Some(JoinStep::Ready) => self.become(ReplicaState::Ready, now),
+            Some(JoinStep::Ready) => self.turn(ReplicaState::Ready, now),
             None => {}
         }
     }
 
-    fn become(&mut self, state: ReplicaState, now: Timestamp) {
+    fn turn(&mut self, state: ReplicaState, now: Timestamp) {
         // Leaving is for good.
         if self.members.state() < state {
             self.members.set_state(state);

@@ -9,7 +9,7 @@ use super::{Cluster, ClusterEvent, Lane, Output, ReplicaId, message::Message, ow
 use crate::{
     pin::{DeciderId, Pin},
     room::RoomKey,
-    shard::{ShardId, ShardName},
+    shard::{ShardId, ShardName, ShardState},
     time::Timestamp,
 };
 
@@ -133,7 +133,8 @@ impl Cluster {
         }
         let ranked_total = totals.get(&ranked.shard).copied().unwrap_or(0);
         let shards = self.router.shards();
-        let usable = |shard: &ShardName| shards.by_name(shard.as_str()).is_some_and(|shard| shard.is_usable());
+        let usable =
+            |shard: &ShardName| shards.by_name(shard.as_str()).is_some_and(|shard| shard.state != ShardState::Down);
         let larger = totals.into_iter().filter(|&(shard, n)| n > ranked_total && usable(shard)).max_by_key(|&(_, n)| n);
         if let Some((shard, _)) = larger {
             let pin = Pin {

@@ -3,12 +3,12 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    Cluster, Lane, Output, ReplicaId, ReplicaState,
+    Cluster, Lane, Output, ReplicaId,
     message::{Message, Order, PROTOCOL, ShardReport, Status},
 };
 use crate::{
     pin::Pin,
-    registry::{ShardInput, Vote},
+    registry::{ShardInput, Votes},
     room::RoomKey,
     router::Merged,
     shard::{ShardName, ShardState},
@@ -33,7 +33,9 @@ pub(super) struct Spread {
     next_group: u8,
     next_scan: Timestamp,
     reports: BTreeMap<ReplicaId, Vec<ShardReport>>,
-    votes: Vec<Vote>,
+    votes: Vec<(ShardName, Votes)>,
+    /// This replica's tunnels.
+    tunnels: BTreeMap<ShardName, u32>,
 }
 
 impl Spread {
@@ -45,6 +47,7 @@ impl Spread {
             next_scan: now,
             reports: BTreeMap::new(),
             votes: Vec::new(),
+            tunnels: BTreeMap::new(),
         }
     }
 
@@ -53,10 +56,8 @@ impl Spread {
         self.reports.remove(&replica);
     }
 
-    /// Tunnels to a shard over all replicas but this one.
-    pub(super) fn tunnels_elsewhere(&self, shard: &ShardName) -> u32 {
-        let reports = self.reports.values().flatten().filter(|report| report.shard == *shard);
-        reports.map(|report| report.tunnels).fold(0, u32::saturating_add)
+    pub(super) fn count_tunnels(&mut self, tunnels: Vec<(ShardName, u32)>) {
+        self.tunnels = tunnels.into_iter().collect();
     }
 }
 
@@ -111,9 +112,9 @@ impl Cluster {
     }
 
     /// Rooms are in use elsewhere.
-    pub(super) fn seen(&mut self, uses: Vec<(RoomKey, u32, Timestamp)>) {
+    pub(super) fn seen(&mut self, uses: Vec<(RoomKey, u32, Timestamp)>, now: Timestamp) {
         for (key, epoch, at) in uses {
-            self.router.seen(key, epoch, at);
+            self.router.seen(key, epoch, at, now);
         }
     }
 
@@ -122,7 +123,7 @@ impl Cluster {
         let Status { state, shards, orders, .. } = status;
         self.spread.reports.insert(from, shards);
         for order in orders {
-            let events = self.router.order(order);
+            let events = self.router.order(order, now);
             self.shards_changed(events);
         }
         let effects = self.members.status(from, state);
@@ -132,7 +133,7 @@ impl Cluster {
 
     /// An operator has spoken to this replica.
     pub(super) fn ordered(&mut self, shard: ShardName, state: Option<ShardState>, now: Timestamp) {
-        let events = self.router.order(Order { shard, state, at: now, by: self.me.id });
+        let events = self.router.order(Order { shard, state, at: now, by: self.me.id }, now);
         self.shards_changed(events);
         self.tell_status(now);
     }
@@ -163,49 +164,51 @@ impl Cluster {
     /// Tells all linked replicas how this one is.
     pub(super) fn tell_status(&mut self, now: Timestamp) {
         self.spread.next_status = now + STATUS_EVERY;
-        let status = Message::Status(self.own_status());
+        let status = Message::Status(self.own_status(now));
         self.to_all(Lane::Urgent, &status);
     }
 
-    pub(super) fn own_status(&self) -> Status {
+    pub(super) fn own_status(&self, now: Timestamp) -> Status {
         Status {
             protocol: PROTOCOL,
             state: self.members.state(),
-            shards: self.router.opinions(),
+            shards: self.reports(now),
             orders: self.router.orders(),
         }
     }
 
     /// Tells the registry what the ready replicas say of the shards, when that is news.
     fn count_votes(&mut self, now: Timestamp) {
-        let mut counts: BTreeMap<&ShardName, (u32, u32)> = BTreeMap::new();
         let speaks = |id: &ReplicaId| self.members.is_ready(*id);
         let others = self.spread.reports.iter().filter(|(id, _)| speaks(id)).flat_map(|(_, reports)| reports);
-        let own = self.router.opinions();
+        let own = self.reports(now);
+        let mut counts: BTreeMap<&ShardName, Votes> = BTreeMap::new();
         for report in others.chain(&own) {
-            let (down, all) = counts.entry(&report.shard).or_default();
-            *down += u32::from(report.down);
-            *all += 1;
+            let votes = counts.entry(&report.shard).or_default();
+            votes.down += u32::from(report.down);
+            votes.voters += 1;
         }
-        let alone = counts.values().all(|&(_, all)| all < 2);
-        let vote = |(shard, (down, reports)): (&ShardName, (u32, u32))| Vote { shard: shard.clone(), down, reports };
-        let votes: Vec<_> = if alone { Vec::new() } else { counts.into_iter().map(vote).collect() };
+        let alone = counts.values().all(|votes| votes.voters < 2);
+        let votes: Vec<_> = if alone { Vec::new() } else { counts.into_iter().map(|(s, v)| (s.clone(), v)).collect() };
         if votes != self.spread.votes {
             self.spread.votes.clone_from(&votes);
-            let events = self.router.handle(ShardInput::Votes(votes), now);
+            let events = self.router.handle(ShardInput::Voted { votes }, now);
             self.shards_changed(events);
         }
+    }
+
+    /// The shards as this replica sees them.
+    fn reports(&self, now: Timestamp) -> Vec<ShardReport> {
+        let tunnels = |shard: &ShardName| self.spread.tunnels.get(shard).copied().unwrap_or(0);
+        let report = |(shard, down, _)| ShardReport { tunnels: tunnels(&shard), shard, down };
+        self.router.opinions(now).into_iter().map(report).collect()
     }
 
     /// Tunnels to a shard through all replicas, this one's included.
     #[must_use]
     pub fn tunnels_on(&self, shard: &ShardName) -> u32 {
-        let own = self.router.opinions().into_iter().find(|report| report.shard == *shard);
-        self.spread.tunnels_elsewhere(shard).saturating_add(own.map_or(0, |report| report.tunnels))
-    }
-
-    /// Whether the replica counts as ready to own rooms.
-    pub(super) fn is_ready(&self) -> bool {
-        self.members.state() == ReplicaState::Ready
+        let others = self.spread.reports.values().flatten().filter(|report| report.shard == *shard);
+        let own = self.spread.tunnels.get(shard).copied().unwrap_or(0);
+        others.map(|report| report.tunnels).fold(own, u32::saturating_add)
     }
 }

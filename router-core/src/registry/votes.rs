@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The findings of all replicas that have one on a shard, the one that counts included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Votes {
     /// Replicas that find it down or gone.
     pub down: u32,

@@ -367,9 +367,8 @@ impl Reader<'_> {
             2 => ReplicaState::Draining,
             value => return Err(DecodeError::Value { field: "replica state", value }),
         };
-        let shards = self.list(7, |from| {
-            Ok(ShardReport { shard: from.name()?, down: from.bool("down")?, tunnels: from.u32()? })
-        })?;
+        let shards = self
+            .list(7, |from| Ok(ShardReport { shard: from.name()?, down: from.bool("down")?, tunnels: from.u32()? }))?;
         let orders = self.list(17, |from| {
             let (shard, state) = (from.name()?, from.option(Self::shard_state)?);
             Ok(Order { shard, state, at: from.time()?, by: ReplicaId(from.u64()?) })

@@ -36,10 +36,18 @@ fn status() -> impl Strategy<Value = Status> {
     let report =
         (name(), any::<bool>(), any::<u32>()).prop_map(|(shard, down, tunnels)| ShardReport { shard, down, tunnels });
     let shard_state = prop_oneof![Just(ShardState::Ready), Just(ShardState::Draining), Just(ShardState::Down)];
-    let order = (name(), option::of(shard_state), time(), any::<u64>())
-        .prop_map(|(shard, state, at, by)| Order { shard, state, at, by: ReplicaId(by) });
-    (any::<u16>(), state, vec(report, 0..9), vec(order, 0..9))
-        .prop_map(|(protocol, state, shards, orders)| Status { protocol, state, shards, orders })
+    let order = (name(), option::of(shard_state), time(), any::<u64>()).prop_map(|(shard, state, at, by)| Order {
+        shard,
+        state,
+        at,
+        by: ReplicaId(by),
+    });
+    (any::<u16>(), state, vec(report, 0..9), vec(order, 0..9)).prop_map(|(protocol, state, shards, orders)| Status {
+        protocol,
+        state,
+        shards,
+        orders,
+    })
 }
 
 fn message() -> impl Strategy<Value = Message> {
@@ -53,8 +61,12 @@ fn message() -> impl Strategy<Value = Message> {
     prop_oneof![
         vec(any::<u8>(), 0..1400).prop_map(Message::Gossip),
         status().prop_map(Message::Status),
-        (id, key(), option::of(name()), any::<bool>())
-            .prop_map(|(id, key, lost, relayed)| Message::Claim { id, key, lost, relayed }),
+        (id, key(), option::of(name()), any::<bool>()).prop_map(|(id, key, lost, relayed)| Message::Claim {
+            id,
+            key,
+            lost,
+            relayed
+        }),
         (id, pin()).prop_map(|(id, pin)| Message::Granted { id, pin }),
         (id, why).prop_map(|(id, why)| Message::Refused { id, why }),
         (id, key(), pin()).prop_map(|(id, key, pin)| Message::Propose { id, key, pin }),
@@ -66,8 +78,12 @@ fn message() -> impl Strategy<Value = Message> {
         pins().prop_map(Message::Settled),
         vec(any::<u64>(), 0..257).prop_map(Message::Digest),
         (any::<u8>(), vec(any::<u64>(), 0..257)).prop_map(|(group, leaves)| Message::Leaves { group, leaves }),
-        (any::<u8>(), any::<u8>(), pins(), any::<bool>())
-            .prop_map(|(group, leaf, pins, answer)| Message::LeafPins { group, leaf, pins, answer }),
+        (any::<u8>(), any::<u8>(), pins(), any::<bool>()).prop_map(|(group, leaf, pins, answer)| Message::LeafPins {
+            group,
+            leaf,
+            pins,
+            answer
+        }),
         Just(Message::SnapshotRequest),
         any::<u64>().prop_map(|pins| Message::SnapshotEnd { pins }),
         Just(Message::Goodbye),
