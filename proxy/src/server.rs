@@ -183,11 +183,10 @@ fn room_hasher(config: &Config) -> anyhow::Result<KeyHasher> {
 
 fn registry_settings(probes: &Probes) -> RegistrySettings {
     let counts = |timing: &crate::config::ProbeTiming| (timing.rise, timing.fall);
-    let defaults = RegistrySettings::default();
     RegistrySettings {
-        tcp: probes.tcp.as_ref().map_or(defaults.tcp, counts),
-        http: probes.http.as_ref().map_or(defaults.http, |probe| counts(&probe.timing)),
-        agent: probes.agent.as_ref().map_or(defaults.agent, counts),
+        tcp: probes.tcp.as_ref().map(counts),
+        http: probes.http.as_ref().map(|probe| counts(&probe.timing)),
+        agent: probes.agent.as_ref().map(counts),
     }
 }
 
