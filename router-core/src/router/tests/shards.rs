@@ -1,6 +1,7 @@
 //! Rooms and the states of their shards.
 
 use super::*;
+use crate::registry::ProbeKind;
 
 /// Invariant 4: a draining shard gets no new room, and a room leaves a shard only when that is down or gone.
 #[test]
