@@ -8,7 +8,7 @@ use router_core::{
     placement,
     room::{KeyHasher, RoomKey, RoomName, Target},
     router::{Outcome, Route, Router},
-    shard::ShardId,
+    shard::{ShardId, ShardName},
     shard_set::{Shard, ShardSet},
 };
 
@@ -174,7 +174,10 @@ impl Edge {
                 counters.pins_moved_here.inc();
                 self.metrics.shard(from).pins_moved_away.inc();
                 let closed = self.tunnels.close_room(key, Some(decision.shard));
-                tracing::info!(room = %key, ?from, to = ?decision.shard, tunnels_closed = closed, "room moved: its shard is down or gone");
+                let shards = self.router.shards();
+                let name = |id| shards.name(id).map_or("-", ShardName::as_str);
+                let (from, to) = (name(from), name(decision.shard));
+                tracing::info!(room = %key, from, to, tunnels_closed = closed, "room moved: its shard is down or gone");
                 PinUse::Moved
             }
         };
