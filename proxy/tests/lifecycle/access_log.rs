@@ -95,6 +95,9 @@ async fn json_lines_are_json_and_all_requests_are_there_when_asked_for() {
         (&key, &200.into(), &"request".into()),
         "{first}"
     );
+    for field in ["connect_ms", "response_ms", "total_ms", "attempts", "bytes"] {
+        assert!(first[field].is_number(), "{field}: {first}");
+    }
     let tunnel = access.iter().find(|line| line["message"] == "tunnel").unwrap();
     assert_eq!((&tunnel["room"], &tunnel["to_shard_bytes"].is_u64()), (&key, &true), "{tunnel}");
 

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use crate::{
     dns::DnsServer,
-    house::{House, QUICK_PROBES, rooms, stub, until},
+    house::{House, QUICK_PROBES, fixed, rooms, stub, until},
 };
 
 const SERVICE: &str = "_http._tcp.web.test";
@@ -92,6 +92,26 @@ async fn rooms_stay_through_thin_answers_and_new_addresses_and_leave_a_shard_tha
     assert!(!metrics.0.contains(r#"shard="b""#), "{}", metrics.0);
     assert!(tunnel.is_open().await, "the tunnel of a room that did not move is left alone");
     house.until_logged(&["room moved", "from=\"b\" to=\"a\""]).await;
+}
+
+#[tokio::test]
+async fn shards_that_change_their_source_by_a_reload_keep_their_rooms() {
+    let (a, b) = (stub("a").await, stub("b").await);
+    let dns = DnsServer::start().await;
+    announce(&dns, &[&a, &b]);
+    let house = House::start(&fixed(&[&a, &b])).await;
+    let rooms = rooms("room", 30);
+    let seats = house.visit_all(&rooms).await;
+    for (body, source) in [(body(&dns), "dns:_http._tcp.web.test"), (fixed(&[&a, &b]), "static")] {
+        assert!(house.reload(&body).await);
+        for shard in ["a", "b"] {
+            house.until_shard(shard, "has changed its source", |shard| shard["source"] == source).await;
+        }
+        // Longer than the time in which the new source has to take the shards over.
+        sleep(Duration::from_millis(5500)).await;
+        assert_eq!(house.visit_all(&rooms).await, seats);
+    }
+    assert_eq!(house.metrics().await.sum("roompin_pins_moved_total", ""), 0.0);
 }
 
 #[tokio::test]
