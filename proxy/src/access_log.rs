@@ -2,10 +2,13 @@
 //!
 //! Rooms appear as hashes and queries not at all: they carry room names and tokens.
 
-use std::{fmt, net::SocketAddr, time::Duration};
+use std::{borrow::Cow, fmt, net::SocketAddr, time::Duration};
 
 use pingora::proxy::Session;
-use router_core::{room::RoomKey, shard::ShardId};
+use router_core::{
+    room::{RoomKey, RoomName},
+    shard::ShardId,
+};
 
 use crate::{
     config::AccessLog,
@@ -47,6 +50,17 @@ fn shard_name(routed: &Routed) -> &str {
     routed.shard().map_or("-", |shard| shard.name.as_str())
 }
 
+/// The path without a room's name: a page's ends in it, and shows `*` there.
+fn path_without_room<'p>(path: &'p str, routed: &Routed) -> Cow<'p, str> {
+    let Some((_, name)) = &routed.room else { return path.into() };
+    let (above, last) = path.rsplit_once('/').unwrap_or(("", path));
+    if routed.pin == PinUse::Looked || RoomName::new("", last).room() == name.room() {
+        format!("{above}/*").into()
+    } else {
+        path.into()
+    }
+}
+
 /// Logs an ordinary request.
 pub(crate) fn request(edge: &Edge, session: &Session, passage: &Passage, status: u16) {
     let path = session.req_header().uri.path();
@@ -60,7 +74,7 @@ pub(crate) fn request(edge: &Edge, session: &Session, passage: &Passage, status:
         target: TARGET,
         client = %passage.client,
         method = %session.req_header().method,
-        path,
+        path = %path_without_room(path, routed),
         status,
         room = %Room(routed.key()),
         shard = shard_name(routed),

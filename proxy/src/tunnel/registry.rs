@@ -21,6 +21,9 @@ use crate::{admin, config::defaults};
 /// How long one side may stay silent after the other has finished (HAProxy's `timeout client-fin`, 50 s at 8x8).
 const HALF_CLOSED: Duration = Duration::from_secs(30);
 
+/// Over how long the tunnels of a shard that an operator took down are closed.
+const SHARD_WINDOW: Duration = Duration::from_secs(3);
+
 /// Why the proxy ends a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
@@ -177,14 +180,18 @@ impl Tunnels {
 
     /// Ends all tunnels, in random order and evenly over `window`, so that their clients do not come back at once.
     pub(crate) async fn drain(&self, window: Duration) {
-        let mut all: Vec<_> = self.groups.iter().flat_map(|group| group.tunnels.clone()).collect();
-        all.shuffle(&mut rand::rng());
-        let started = tokio::time::Instant::now();
-        let count = u32::try_from(all.len()).unwrap_or(u32::MAX).max(1);
-        for (turn, tunnel) in (0u32..).zip(all) {
-            tokio::time::sleep_until(started + window / count * turn).await;
-            tunnel.close(Order::Drain);
-        }
+        close_spread(self.groups.iter().flat_map(|group| group.tunnels.clone()).collect(), Order::Drain, window).await;
+    }
+}
+
+/// Ends tunnels in random order and evenly over `window`.
+async fn close_spread(mut tunnels: Vec<Arc<Tunnel>>, order: Order, window: Duration) {
+    tunnels.shuffle(&mut rand::rng());
+    let started = tokio::time::Instant::now();
+    let count = u32::try_from(tunnels.len()).unwrap_or(u32::MAX).max(1);
+    for (turn, tunnel) in (0u32..).zip(tunnels) {
+        tokio::time::sleep_until(started + window / count * turn).await;
+        tunnel.close(order);
     }
 }
 
@@ -202,6 +209,16 @@ impl admin::Tunnels for Tunnels {
         let Some(group) = self.groups.get(&room) else { return 0 };
         let elsewhere = group.tunnels.iter().filter(|tunnel| Some(tunnel.shard) != except);
         elsewhere.inspect(|tunnel| tunnel.close(Order::Moved)).count()
+    }
+
+    fn close_shard(&self, shard: ShardId) -> usize {
+        let on_shard = |tunnel: &&Arc<Tunnel>| tunnel.shard == shard;
+        let there =
+            self.groups.iter().flat_map(|group| group.tunnels.iter().filter(on_shard).cloned().collect::<Vec<_>>());
+        let there: Vec<_> = there.collect();
+        let count = there.len();
+        tokio::spawn(close_spread(there, Order::Moved, SHARD_WINDOW));
+        count
     }
 }
 
