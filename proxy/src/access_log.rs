@@ -5,7 +5,10 @@
 use std::{borrow::Cow, fmt, net::SocketAddr, time::Duration};
 
 use pingora::proxy::Session;
-use router_core::room::{RoomKey, RoomName};
+use router_core::{
+    room::{RoomKey, RoomName},
+    shard::ShardId,
+};
 
 use crate::{
     config::AccessLog,
@@ -78,21 +81,34 @@ pub(crate) fn request(edge: &Edge, session: &Session, passage: &Passage, status:
     );
 }
 
-/// Logs a tunnel at its end.
-pub(crate) fn tunnel(edge: &Edge, client: SocketAddr, routed: &Routed, end: End, moved: Moved, lived: Duration) {
+/// A tunnel that has ended.
+#[derive(Debug)]
+pub(crate) struct EndedTunnel {
+    pub(crate) client: SocketAddr,
+    pub(crate) room: Option<RoomKey>,
+    pub(crate) shard: ShardId,
+    pub(crate) pin: PinUse,
+    pub(crate) end: End,
+    pub(crate) moved: Moved,
+    pub(crate) lived: Duration,
+}
+
+/// Logs a tunnel at its end. Its shard may have left meanwhile; then it has no name.
+pub(crate) fn tunnel(edge: &Edge, ended: &EndedTunnel) {
     if edge.settings.load().access == AccessLog::Off {
         return;
     }
+    let shards = edge.router.shards();
     tracing::info!(
         target: TARGET,
-        client = %client,
-        room = %Room(routed.key()),
-        shard = shard_name(routed),
-        pin = routed.pin.as_str(),
-        end = end.as_str(),
-        to_shard_bytes = moved.up,
-        to_client_bytes = moved.down,
-        seconds = lived.as_secs(),
+        client = %ended.client,
+        room = %Room(ended.room),
+        shard = shards.get(ended.shard).map_or("-", |shard| shard.name.as_str()),
+        pin = ended.pin.as_str(),
+        end = ended.end.as_str(),
+        to_shard_bytes = ended.moved.up,
+        to_client_bytes = ended.moved.down,
+        seconds = ended.lived.as_secs(),
         "tunnel"
     );
 }

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use router_core::{
     placement,
     room::{KeyHasher, RoomKey, RoomName, Target},
-    router::{Outcome, Route, Router},
+    router::{Decision, Outcome, Route, Router},
     shard::{ShardId, ShardName},
     shard_set::{Shard, ShardSet},
 };
@@ -83,11 +83,6 @@ impl PinUse {
             Self::Roomless => "none",
         }
     }
-
-    /// Whether only this one shard may answer.
-    pub(crate) fn is_binding(self) -> bool {
-        matches!(self, Self::Found | Self::Made | Self::Moved)
-    }
 }
 
 /// A request with the shard that it goes to.
@@ -124,7 +119,7 @@ impl Edge {
 
     fn decide(&self, target: Target) -> Result<Routed, Refusal> {
         let now = self.clock.now();
-        let shards = Arc::clone(&self.router.shards());
+        let shards = self.router.shards();
         let (room, shard, pin) = match target {
             Target::Room(name) => {
                 let key = self.hasher.key(&name);
@@ -160,39 +155,49 @@ impl Edge {
                 self.metrics.table_refusals.inc();
             }
         })?;
-        let counters = self.metrics.shard(decision.shard);
-        let pin = match decision.outcome {
+        Ok((decision.shard, self.account(key, decision)))
+    }
+
+    /// Counts a decision, and closes the tunnels that it leaves behind on another shard.
+    fn account(&self, key: RoomKey, decision: Decision) -> PinUse {
+        let Decision { shard, outcome } = decision;
+        match outcome {
             Outcome::Found => {
                 self.metrics.pins_found.inc();
                 PinUse::Found
             }
             Outcome::Made => {
-                counters.pins_made.inc();
+                self.metrics.shard(shard).pins_made.inc();
                 PinUse::Made
             }
             Outcome::Moved { from } => {
-                counters.pins_moved_here.inc();
-                self.metrics.shard(from).pins_moved_away.inc();
-                let closed = self.tunnels.close_room(key, Some(decision.shard));
+                self.metrics.pin_moved(from, shard);
+                let closed = self.tunnels.close_room(key, Some(shard));
                 let shards = self.router.shards();
-                let name = |id| shards.name(id).map_or("-", ShardName::as_str);
-                let (from, to) = (name(from), name(decision.shard));
-                tracing::info!(room = %key, from, to, tunnels_closed = closed, "room moved: its shard is down or gone");
+                let name = |id| shards.name(id).map_or("?", ShardName::as_str);
+                tracing::info!(room = %key, from = name(from), to = name(shard), tunnels_closed = closed, "room moved");
                 PinUse::Moved
             }
-        };
-        Ok((decision.shard, pin))
+        }
     }
 
-    /// Another shard for a request that is not bound to one, after those in `tried` did not answer.
+    /// Where else a request may go after no shard in `tried` accepted a connection.
+    ///
+    /// A request that is bound by a pin has nowhere else to go, unless it made that pin and nobody has followed yet.
     pub(crate) fn another(&self, routed: &Routed, tried: &[ShardId]) -> Option<Routed> {
-        if routed.pin.is_binding() {
-            return None;
-        }
-        let shards = Arc::clone(&self.router.shards());
-        let key = routed.key().unwrap_or_else(|| RoomKey(rand::random()));
-        let shard = placement::order(key, &shards).find(|shard| !tried.contains(shard))?;
-        Some(Routed { shard, shards, ..routed.clone() })
+        let shards = self.router.shards();
+        let (shard, pin) = match (routed.pin, routed.key()) {
+            (PinUse::Found, _) => return None,
+            (PinUse::Made | PinUse::Moved, Some(key)) => {
+                let decision = self.router.decide_again(key, self.clock.now(), tried).ok()?;
+                (decision.shard, self.account(key, decision))
+            }
+            (_, key) => {
+                let key = key.unwrap_or_else(|| RoomKey(rand::random()));
+                (placement::order(key, &shards).find(|shard| !tried.contains(shard))?, routed.pin)
+            }
+        };
+        Some(Routed { shard, pin, shards, room: routed.room.clone() })
     }
 
     /// The counters of a routed request's shard.

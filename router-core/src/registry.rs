@@ -9,7 +9,7 @@ mod names;
 mod tests;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -17,7 +17,7 @@ use std::{
 use self::{entry::Entry, names::Names};
 use crate::{
     agent_check::AgentReply,
-    shard::{ShardName, ShardSpec, ShardState},
+    shard::{ShardId, ShardName, ShardSpec, ShardState},
     shard_set::ShardSet,
     time::Timestamp,
 };
@@ -201,16 +201,29 @@ impl Registry {
         events
     }
 
-    /// Keeps a place for a shard that restored pins name: until then its rooms wait for it. `None` when there are
-    /// too many names. The caller publishes afterwards.
-    pub(crate) fn keep_place(&mut self, name: &ShardName, until: Timestamp) -> Option<crate::shard::ShardId> {
-        let id = self.names.intern(name)?;
-        if !self.entries.contains_key(name) {
-            let entry = Entry::awaited(id, name.clone(), until, self.settings);
-            self.entries.insert(name.clone(), entry);
+    /// Keeps places for shards that restored pins name: until then their rooms wait for them. Adds the names' numbers to
+    /// `ids`; `None` when there are too many names.
+    pub(crate) fn keep_places<'a>(
+        &mut self,
+        names: impl IntoIterator<Item = &'a ShardName>,
+        until: Timestamp,
+        ids: &mut HashMap<ShardName, Option<ShardId>>,
+    ) {
+        for name in names {
+            if ids.contains_key(name) {
+                continue;
+            }
+            let id = self.names.intern(name);
+            ids.insert(name.clone(), id);
+            if let Some(id) = id
+                && !self.entries.contains_key(name)
+            {
+                let entry = Entry::awaited(id, name.clone(), until, self.settings);
+                self.entries.insert(name.clone(), entry);
+            }
         }
+        // A place is no event: nobody can be sent there.
         self.publish(&mut Vec::new());
-        Some(id)
     }
 
     fn discovered(

@@ -3,6 +3,14 @@
 //! [`Router`] joins the shards, the sticky table and placement, and may be shared by all threads. Everything about one
 //! room happens under the lock of that room's part of the table; inside it nothing is locked but what never waits
 //! (an `ArcSwap` load, atomic counters). Registry changes are serialised by a lock of their own, which no request takes.
+//!
+//! What it promises, by the numbers of the design's invariants, which the tests cite:
+//!
+//! 1. Two requests for one room never go to two shards, however close together: one decides, the other finds.
+//! 3. A restart moves no room: restored pins wait for their shards to be discovered.
+//! 4. A shard that is not ready gets no new room, and a room leaves its shard only when that is down or gone or an
+//!    operator says so. (The maker of a pin that nobody else has used may take its decision back.)
+//! 5. Memory is bounded: a full table refuses new rooms, and forgets none that is in use.
 
 mod answer;
 mod decide;

@@ -33,7 +33,7 @@ pub(super) struct ShardDesk {
 
 impl ShardDesk {
     pub(super) fn new(router: Arc<Router>, metrics: Arc<Metrics>) -> Self {
-        let published = watch::Sender::new(Arc::clone(&router.shards()));
+        let published = watch::Sender::new(router.shards());
         Self { router, metrics, published }
     }
 
@@ -82,6 +82,7 @@ fn log_event(event: &ShardEvent) {
             tracing::warn!(%shard, from = from.as_str(), to = to.as_str(), why, "shard changed state");
         }
         ShardEvent::Gone(shard) => tracing::warn!(%shard, "shard gone"),
+        ShardEvent::Refused { shard, why } => tracing::warn!(%shard, why, "shard refused"),
         ShardEvent::Added(shard) => tracing::info!(%shard, "shard added"),
         other => tracing::info!("{other:?}"),
     }

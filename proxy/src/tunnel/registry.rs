@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -16,7 +16,7 @@ use router_core::{
     shard::ShardId,
 };
 
-use crate::admin;
+use crate::{admin, config::defaults};
 
 /// How long one side may stay silent after the other has finished (HAProxy's `timeout client-fin`, 50 s at 8x8).
 const HALF_CLOSED: Duration = Duration::from_secs(30);
@@ -52,7 +52,9 @@ impl Order {
 /// What the rest of the process knows of one tunnel.
 #[derive(Debug)]
 pub(crate) struct Tunnel {
-    place: Place,
+    /// The room's key; a random one of its own for a tunnel without a room.
+    key: RoomKey,
+    has_room: bool,
     shard: ShardId,
     /// Second of the registry's clock in which a byte last moved.
     active: AtomicU32,
@@ -60,9 +62,20 @@ pub(crate) struct Tunnel {
     /// 0: none.
     order: AtomicU8,
     task: AtomicWaker,
+    /// Where it is filed.
+    tunnels: Arc<Tunnels>,
 }
 
 impl Tunnel {
+    /// The room whose pin this tunnel holds.
+    pub(super) fn room(&self) -> Option<RoomKey> {
+        self.has_room.then_some(self.key)
+    }
+
+    pub(super) fn shard(&self) -> ShardId {
+        self.shard
+    }
+
     /// The order to end, if there is one.
     pub(super) fn order(&self) -> Option<Order> {
         Order::from_u8(self.order.load(Ordering::Acquire))
@@ -77,19 +90,12 @@ impl Tunnel {
         self.half_closed.store(true, Ordering::Relaxed);
     }
 
-    /// The first order stands.
-    fn close(&self, order: Order) {
+    /// Orders the tunnel to end; the first order stands.
+    pub(super) fn close(&self, order: Order) {
         if self.order.compare_exchange(0, order as u8 + 1, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
             self.task.wake();
         }
     }
-}
-
-/// Where a tunnel is filed: under its room, or on its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Place {
-    Room(RoomKey),
-    Roomless(u64),
 }
 
 /// Tunnels of one room.
@@ -100,38 +106,55 @@ struct Group {
 }
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Tunnels {
-    groups: DashMap<Place, Group>,
+    groups: DashMap<RoomKey, Group>,
     open: AtomicUsize,
-    roomless: AtomicU64,
+    /// Most bytes that a relay reads at once, and so keeps for a slow peer.
+    buffer_max: AtomicUsize,
     /// Seconds since the process started, moved on by [`Tunnels::tick`]; reading it costs no system call.
     second: AtomicU32,
+}
+
+impl Default for Tunnels {
+    fn default() -> Self {
+        Self {
+            groups: DashMap::new(),
+            open: AtomicUsize::new(0),
+            buffer_max: AtomicUsize::new(defaults::TUNNEL_BUFFER_MAX_BYTES),
+            second: AtomicU32::new(0),
+        }
+    }
 }
 
 impl Tunnels {
     /// Files a new tunnel; it is taken out when the returned guard is dropped.
     pub(crate) fn register(self: &Arc<Self>, room: Option<(RoomKey, &RoomName)>, shard: ShardId) -> Registered {
-        let place = match room {
-            Some((key, _)) => Place::Room(key),
-            None => Place::Roomless(self.roomless.fetch_add(1, Ordering::Relaxed)),
-        };
+        // Keys are uniform 128-bit hashes: a random one meets no other.
+        let key = room.map_or_else(|| RoomKey(rand::random()), |(key, _)| key);
         let tunnel = Arc::new(Tunnel {
-            place,
+            key,
+            has_room: room.is_some(),
             shard,
             active: AtomicU32::new(self.second.load(Ordering::Relaxed)),
             half_closed: AtomicBool::new(false),
             order: AtomicU8::new(0),
             task: AtomicWaker::new(),
+            tunnels: Arc::clone(self),
         });
-        let mut group = self.groups.entry(place).or_default();
+        let mut group = self.groups.entry(key).or_default();
         if let (None, Some((_, name))) = (&group.name, room) {
             group.name = Some(name.to_string().into());
         }
         group.tunnels.push(Arc::clone(&tunnel));
         drop(group);
         self.open.fetch_add(1, Ordering::Relaxed);
-        Registered { tunnel, tunnels: Arc::clone(self) }
+        Registered { tunnel }
+    }
+
+    /// From now on no relay keeps more than so many bytes per direction for a slow peer.
+    pub(crate) fn set_buffer_max(&self, bytes: usize) {
+        self.buffer_max.store(bytes, Ordering::Relaxed);
     }
 
     /// Tunnels open now.
@@ -179,11 +202,11 @@ impl admin::Tunnels for Tunnels {
     }
 
     fn name_of(&self, room: RoomKey) -> Option<String> {
-        self.groups.get(&Place::Room(room))?.name.as_deref().map(String::from)
+        self.groups.get(&room)?.name.as_deref().map(String::from)
     }
 
     fn close_room(&self, room: RoomKey, except: Option<ShardId>) -> usize {
-        let Some(group) = self.groups.get(&Place::Room(room)) else { return 0 };
+        let Some(group) = self.groups.get(&room) else { return 0 };
         let elsewhere = group.tunnels.iter().filter(|tunnel| Some(tunnel.shard) != except);
         elsewhere.inspect(|tunnel| tunnel.close(Order::Moved)).count()
     }
@@ -203,7 +226,6 @@ impl admin::Tunnels for Tunnels {
 #[derive(Debug)]
 pub(crate) struct Registered {
     tunnel: Arc<Tunnel>,
-    tunnels: Arc<Tunnels>,
 }
 
 impl Registered {
@@ -213,18 +235,28 @@ impl Registered {
 
     /// Notes that a byte moved.
     pub(super) fn touch(&self) {
-        self.tunnel.active.store(self.tunnels.second.load(Ordering::Relaxed), Ordering::Relaxed);
+        let second = self.tunnel.tunnels.second.load(Ordering::Relaxed);
+        self.tunnel.active.store(second, Ordering::Relaxed);
+    }
+
+    /// Most bytes to read at once; never 0, which would look like the end of a stream.
+    pub(super) fn buffer_max(&self) -> usize {
+        self.tunnel.tunnels.buffer_max.load(Ordering::Relaxed).max(1)
     }
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        if let Entry::Occupied(mut group) = self.tunnels.groups.entry(self.tunnel.place) {
+        let tunnels = &self.tunnel.tunnels;
+        if let Entry::Occupied(mut group) = tunnels.groups.entry(self.tunnel.key) {
             group.get_mut().tunnels.retain(|tunnel| !Arc::ptr_eq(tunnel, &self.tunnel));
             if group.get().tunnels.is_empty() {
                 group.remove();
             }
         }
-        self.tunnels.open.fetch_sub(1, Ordering::Relaxed);
+        tunnels.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::agent_check;
-use crate::shard::{
-    ShardId,
-    ShardState::{Down, Draining, Ready},
-};
+use crate::shard::ShardState::{Down, Draining, Ready};
 
 pub(super) fn name(name: &str) -> ShardName {
     ShardName::new(name).unwrap()
@@ -167,7 +164,9 @@ fn names_are_bounded() {
     assert!(
         matches!(&events[..], [ShardEvent::Refused { shard, .. }, ShardEvent::Added(_)] if *shard == name("one-more"))
     );
-    assert_eq!(bench.registry.keep_place(&name("another"), Timestamp(u64::MAX)), None);
+    let mut ids = HashMap::new();
+    bench.registry.keep_places(&[name("another"), name("s9")], Timestamp(u64::MAX), &mut ids);
+    assert_eq!((ids[&name("another")], ids[&name("s9")]), (None, Some(ShardId(9))));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 /// Rounds of percent-decoding at most: twice is what clients do, once more is for a proxy in between.
 const DECODE_ROUNDS: usize = 3;
 
-/// Rounds of NFKC and lower case at most. Two reach the fixed point for all of today's Unicode; it need not stay so.
+/// Rounds of NFKC and lower case at most. Two reach the fixed point in today's Unicode, a third one notices.
 const FOLD_ROUNDS: usize = 4;
 
 /// What a `+` is: a space in a query (WHATWG URL, `application/x-www-form-urlencoded`), itself in a path (RFC 3986 §3.3).
@@ -90,15 +90,14 @@ fn text(raw: &[u8]) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// NFKC, lower case, NFKC, until nothing changes: lower case can undo NFKC and the other way round (`ϓ`, `İ`).
+/// NFKC and lower case until nothing changes: `J̌` has no composed capital, but its lower case composes to `ǰ`.
 fn fold(mut text: String) -> String {
     for _ in 0..FOLD_ROUNDS {
         if text.is_ascii() {
             text.make_ascii_lowercase();
             break;
         }
-        let lower = nfkc(&text).to_lowercase();
-        let folded = nfkc(&lower).into_owned();
+        let folded = nfkc(&text).to_lowercase();
         if folded == text {
             break;
         }

@@ -74,6 +74,8 @@ fn compatibility_forms_are_one_room() {
     }
     assert_eq!(classified("/http-bind?room=％41"), room("", "a"));
     assert_eq!(classified("/http-bind?room=ﬁ"), room("", "fi"));
+    // Lower case can make a letter that composes.
+    assert_eq!(classified("/http-bind?room=J\u{30c}"), room("", "\u{1f0}"));
 }
 
 #[test]
@@ -222,6 +224,20 @@ fn key_of(value: &[u8]) -> Option<RoomKey> {
     match classify(b"/xmpp-websocket", Some(&query), "room").unwrap() {
         Target::Room(name) => Some(KeyHasher::default().key(&name)),
         Target::Page(_) | Target::Roomless => None,
+    }
+}
+
+/// Two rounds of folding reach the fixed point for every character, alone and under every mark that composes.
+#[test]
+fn folding_comes_to_rest() {
+    let marks = ['\u{300}', '\u{301}', '\u{307}', '\u{30c}', '\u{308}', '\u{331}', '\u{345}', 'σ'];
+    let fold = |text: &str| text.nfkc().collect::<String>().to_lowercase();
+    for c in (char::MIN..=char::MAX).filter(|c| !c.is_ascii() && c.is_alphabetic() && !('一'..='\u{3ffff}').contains(c))
+    {
+        for mark in marks {
+            let folded = fold(&fold(&format!("{c}{mark}")));
+            assert_eq!(fold(&folded), folded, "{c:?} {mark:?}");
+        }
     }
 }
 

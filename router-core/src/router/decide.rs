@@ -70,7 +70,7 @@ impl Router {
             self.put(slot, shard, now);
             return Ok(Decision { shard, outcome: Outcome::Made });
         }
-        let movable = by_maker && avoid.contains(&at) && slot.decider() == self.decider && slot.is_its_makers_alone();
+        let movable = by_maker && avoid.contains(&at) && slot.is_its_makers_alone();
         match standing(set.get(at), now) {
             Standing::Awaited => {
                 slot.touch(now);

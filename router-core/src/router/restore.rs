@@ -1,6 +1,6 @@
 //! Bringing pins back after a restart (invariant 3).
 
-use std::{collections::HashMap, sync::atomic::Ordering::Relaxed};
+use std::{collections::HashMap, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use dashmap::Entry;
 
@@ -12,6 +12,9 @@ use crate::{
     time::Timestamp,
 };
 
+/// Pins read before their shards are published together.
+const CHUNK: usize = 4096;
+
 impl Router {
     /// Takes the pins of a snapshot. A pin that is there already stays unless the restored one ranks higher.
     ///
@@ -19,36 +22,36 @@ impl Router {
     pub fn restore(&self, pins: impl IntoIterator<Item = (RoomKey, Pin)>, now: Timestamp) -> Restored {
         let mut ids = HashMap::new();
         let mut result = Restored::default();
-        for (key, mut pin) in pins {
-            // A clock set back since must not make a pin immortal, nor win it every merge.
-            pin.last_seen = pin.last_seen.min(now);
-            pin.created = pin.created.min(now);
-            if Slot::known(&pin, ShardId(0)).is_over(now, self.ttl()) {
-                result.expired += 1;
-                continue;
+        let mut pins = pins.into_iter();
+        loop {
+            let chunk: Vec<_> = pins.by_ref().take(CHUNK).map(|pin| not_later(pin, now)).collect();
+            if chunk.is_empty() {
+                break;
             }
-            let id = match ids.get(&pin.shard) {
-                Some(&id) => id,
-                None => {
-                    let id = self.await_shard(&pin.shard, now);
-                    ids.insert(pin.shard.clone(), id);
-                    id
+            self.await_shards(&chunk, now, &mut ids);
+            for (key, pin) in chunk {
+                let id = ids.get(&pin.shard).copied().flatten();
+                match id {
+                    _ if self.is_over(&pin, now) => result.expired += 1,
+                    Some(id) if self.take_back(key, &pin, id) => result.restored += 1,
+                    _ => result.refused += 1,
                 }
-            };
-            match id {
-                Some(id) if self.take_back(key, &pin, id) => result.restored += 1,
-                _ => result.refused += 1,
             }
         }
         self.sweep_pays();
         result
     }
 
-    fn await_shard(&self, name: &ShardName, now: Timestamp) -> Option<ShardId> {
+    /// Publishes places for the shards of all pins that are not over, before any of these pins is in the table.
+    fn await_shards(&self, pins: &[(RoomKey, Pin)], now: Timestamp, ids: &mut HashMap<ShardName, Option<ShardId>>) {
+        let alive = pins.iter().map(|(_, pin)| pin).filter(|pin| !self.is_over(pin, now));
         let mut registry = self.registry();
-        let id = registry.keep_place(name, now + self.restored_hold);
+        registry.keep_places(alive.map(|pin| &pin.shard), now + self.restored_hold, ids);
         self.publish(&registry);
-        id
+    }
+
+    fn is_over(&self, pin: &Pin, now: Timestamp) -> bool {
+        pin.ended || now.since(pin.last_seen) >= Duration::from_millis(self.ttl())
     }
 
     fn take_back(&self, key: RoomKey, pin: &Pin, shard: ShardId) -> bool {
@@ -78,4 +81,10 @@ impl Router {
         }
         true
     }
+}
+
+/// A clock set back since must not make a pin immortal.
+fn not_later((key, pin): (RoomKey, Pin), now: Timestamp) -> (RoomKey, Pin) {
+    let (created, last_seen) = (pin.created.min(now), pin.last_seen.min(now));
+    (key, Pin { created, last_seen, ..pin })
 }

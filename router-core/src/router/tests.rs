@@ -257,6 +257,15 @@ fn asking_again_moves_nobody_else() {
     bench.router.pin(key(3), &name("a"), bench.now).unwrap();
     let a = bench.id("a");
     assert_eq!(bench.router.decide_again(key(3), bench.now, &[a]), found(a));
+    // By a request that came later.
+    let shard = bench.decide(5).shard;
+    let later = bench.now + secs(1);
+    assert_eq!(bench.router.route(key(5), later), Route::Pinned(shard));
+    assert_eq!(bench.router.decide_again(key(5), later, &[shard]), found(shard));
+    // By another failure than that of its own shard.
+    let shard = bench.decide(6).shard;
+    let other = if shard == a { bench.id("b") } else { a };
+    assert_eq!(bench.router.decide_again(key(6), bench.now, &[other]), found(shard));
     // And `decide` moves nobody off a living shard, whatever is to be avoided (invariant 4).
     let shard = bench.decide(4).shard;
     assert_eq!(bench.router.decide(key(4), bench.now, &[shard]), found(shard));

@@ -80,3 +80,21 @@ fn refusals_are_cheap() {
     assert!(bench.router.decide(key(1), bench.now, &[]).is_err());
     assert_eq!(bench.router.next_sweep.load(Relaxed), due);
 }
+
+/// Nor is one in which something expires every moment.
+#[test]
+fn sweeps_keep_their_distance() {
+    let mut bench = Bench::bounded(&["a"], 3);
+    for n in 0..3 {
+        bench.decide(n);
+        bench.pass(Duration::from_millis(10));
+    }
+    bench.now = Timestamp(1_000_000) + TTL;
+    assert_eq!(bench.decide(3).outcome, Outcome::Made, "0 is over");
+    bench.pass(Duration::from_millis(20));
+    let refused = |bench: &Bench| bench.router.decide(key(4), bench.now, &[]).is_err();
+    assert!(refused(&bench), "1 and 2 are over, but it was swept 20 ms ago");
+    bench.pass(Duration::from_millis(180));
+    assert!(!refused(&bench));
+    assert_eq!(bench.router.len(), 2);
+}

@@ -44,6 +44,7 @@ fn rooms_wait_for_shards_that_are_not_discovered_yet() {
     assert!(!place.present && !place.takes_rooms());
     bench.pass(HOLD - secs(1));
     assert_eq!(bench.route(1), Route::Awaited(b));
+    assert_eq!(bench.pin(1).last_seen, bench.now, "somebody is waiting");
     assert_eq!(bench.router.decide(key(1), bench.now, &[]), Err(Refusal::Awaited));
     assert_eq!(bench.router.preview(key(1), bench.now), Some(bench.id("a")));
     assert_eq!(bench.list(&["a", "b"]), [ShardEvent::Added(name("b"))]);
@@ -101,8 +102,11 @@ fn the_higher_rank_stays() {
     let shard = bench.router.shards().name(bench.decide(1).shard).unwrap().clone();
     let other = if shard == name("a") { "b" } else { "a" };
     // Same epoch, but decided earlier.
+    bench.router.tunnel_opened(key(1), bench.id(shard.as_str()), bench.now);
     bench.router.restore([(key(1), saved(other, 1, bench.now))], bench.now);
     assert_eq!(bench.pin(1).shard, name(other));
+    let tunnels = bench.router.lookup(key(1), bench.now).unwrap().tunnels;
+    assert_eq!(tunnels, 1, "it has still to be closed");
     bench.router.pin(key(1), &shard, bench.now).unwrap();
     bench.router.restore([(key(1), saved(other, 1, bench.now))], bench.now);
     assert_eq!((bench.pin(1).shard, bench.pin(1).epoch), (shard, 2));
