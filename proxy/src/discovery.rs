@@ -239,6 +239,11 @@ impl Reporter {
     }
 }
 
+/// The names of the sources that [`Discovery::spawn`] starts for a configuration.
+pub fn source_names(config: &Shards) -> impl Iterator<Item = Arc<str>> {
+    sources(config).into_iter().map(|(name, _)| name)
+}
+
 /// One source as configured.
 #[derive(Clone, Debug, PartialEq)]
 enum Source {

@@ -150,7 +150,11 @@ impl Edge {
             Route::Awaited(_) => return Err(Refusal::Awaited),
             Route::Unknown | Route::Lost(_) => {}
         }
-        let decision = self.router.decide(key, now, &[])?;
+        let decision = self.router.decide(key, now, &[]).map_err(Refusal::from).inspect_err(|refusal| {
+            if *refusal == Refusal::TableFull {
+                self.metrics.table_refusals.inc();
+            }
+        })?;
         Ok((decision.shard, self.account(key, decision)))
     }
 

@@ -23,11 +23,11 @@ use tokio::{
 
 use self::{reload::Reloader, shards::ShardDesk, shutdown::Signals};
 use crate::{
-    admin::{self, AdminParts, Readiness},
+    admin::{self, AdminParts, AdminState, Readiness},
     cli::Start,
     clock::Clock,
     config::{Config, Probes, secret},
-    discovery::Discovery,
+    discovery::{self, Discovery},
     edge::{Edge, Settings},
     front::{FrontDoor, limits::Connections, listen},
     http::Gate,
@@ -46,6 +46,9 @@ const INPUTS: usize = 1024;
 
 /// Longest that connections wait for discovery's first answers after a start. Without them every room would get 503.
 const FIRST_ANSWERS: Duration = Duration::from_secs(5);
+
+/// Above all values of `upstream.connect_attempts`.
+const MOST_ATTEMPTS: usize = 32;
 
 /// How long restored pins wait for their shard to be discovered.
 const RESTORED_HOLD: Duration = Duration::from_secs(30);
@@ -87,6 +90,12 @@ async fn serve(start: Start, log: LogHandle) -> anyhow::Result<()> {
         registry: registry_settings(&config.probes),
         restored_hold: RESTORED_HOLD,
     }));
+    // Ports first: when one is taken, the process that has it may be using the same snapshot.
+    let admin_port = TcpListener::bind(config.admin.address).await;
+    let admin_port = admin_port.with_context(|| format!("binding the admin port {}", config.admin.address))?;
+    let bind = |address| listen::bind(address).with_context(|| format!("binding {address}"));
+    let ports = config.listen.iter().copied().map(bind).collect::<Result<Vec<_>, _>>()?;
+
     let snapshot = match &config.snapshot {
         Some(place) => {
             let fingerprint = hasher.fingerprint();
@@ -99,12 +108,6 @@ async fn serve(start: Start, log: LogHandle) -> anyhow::Result<()> {
         None => None,
     };
 
-    // Ports first: when one is taken, nothing has been started yet.
-    let admin_port = TcpListener::bind(config.admin.address).await;
-    let admin_port = admin_port.with_context(|| format!("binding the admin port {}", config.admin.address))?;
-    let bind = |address| listen::bind(address).with_context(|| format!("binding {address}"));
-    let ports = config.listen.iter().copied().map(bind).collect::<Result<Vec<_>, _>>()?;
-
     let edge = Arc::new(Edge {
         router: Arc::clone(&router),
         hasher: hasher.clone(),
@@ -113,12 +116,13 @@ async fn serve(start: Start, log: LogHandle) -> anyhow::Result<()> {
         tunnels: Arc::new(Tunnels::default()),
         settings: ArcSwap::from_pointee(Settings::of(&config)),
     });
-    let readiness = Readiness::new(["shards".into()]);
+    let sources = discovery::source_names(&config.shards).map(|name| name.as_ref().into());
+    let readiness = Readiness::new(sources.chain(["a first shard".into()]));
     let desk = ShardDesk::new(Arc::clone(&router), Arc::clone(&metrics));
     let (inputs, inbox) = mpsc::channel(INPUTS);
     tokio::spawn(desk.clone().run(inbox, clock));
     let mut known = desk.watch();
-    let discovery = Discovery::spawn(&config.shards, inputs.clone(), shards::discovery_events(&metrics));
+    let discovery = Discovery::spawn(&config.shards, inputs.clone(), shards::discovery_events(&metrics, &readiness));
     let prober = Prober::spawn(&config.probes, desk.watch(), inputs, shards::probe_events(&router, &metrics));
     tokio::spawn(upkeep::run(Arc::clone(&edge)));
 
@@ -131,30 +135,44 @@ async fn serve(start: Start, log: LogHandle) -> anyhow::Result<()> {
         token: config.admin.token_file.as_deref().map(secret::read_token).transpose().context("admin.token_file")?,
         readiness: readiness.clone(),
         tunnels: Arc::clone(&edge.tunnels) as _,
-        on_shard_events: Arc::new(move |events| desk.publish(events)),
+        on_shard_events: {
+            let desk = desk.clone();
+            Arc::new(move |events| desk.publish(events))
+        },
     };
-    let admin = tokio::spawn(admin::serve(admin_port, admin.into(), turned(admin_ends)));
+    let admin_state = AdminState::from(admin);
+    let admin = tokio::spawn(admin::serve(admin_port, admin_state.clone(), turned(admin_ends)));
 
     let first_answers = async {
         discovery.settled().await;
         // An error means that the desk is gone, which nothing here can mend.
         let _ = known.wait_for(|shards| shards.iter().next().is_some()).await;
     };
-    if tokio::time::timeout(FIRST_ANSWERS, first_answers).await.is_err() {
-        tracing::warn!("shard sources have not answered yet; serving with the shards known so far");
+    tokio::select! {
+        answered = tokio::time::timeout(FIRST_ANSWERS, first_answers) => if answered.is_err() {
+            let missing = readiness.check().err().unwrap_or_default();
+            tracing::warn!("shard sources have not answered yet ({missing}); serving with the shards known so far");
+        },
+        () = signals.told_to_leave() => {
+            tracing::info!("told to leave before serving");
+            return Ok(());
+        }
     }
-    readiness.clear("shards");
+    readiness.clear_all();
     let connections = Connections::new(metrics.connections_open.clone(), metrics.connections.clone());
     let (close, closed) = watch::channel(false);
     let (leave, leaving) = watch::channel(false);
     let pingora = Arc::new(pingora_conf(&config));
     let door = FrontDoor { proxy: Arc::new(http_proxy(&pingora, Gate::new(Arc::clone(&edge)))), edge, leaving };
+    // Port 0 has become a real one.
+    let listen = ports.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
     for port in ports {
         tokio::spawn(listen::accept(port, door.clone(), connections.clone(), closed.clone()));
     }
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), listen = ?config.listen, admin = %config.admin.address, "serving");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), ?listen, admin = %config.admin.address, "serving");
 
-    let mut reloader = Reloader { path, config, log, edge: Arc::clone(&door.edge), discovery, prober };
+    let edge = Arc::clone(&door.edge);
+    let mut reloader = Reloader { path, config, log, edge, admin: admin_state, desk, discovery, prober };
     let urgent = signals.serve_until_told(&mut reloader).await;
     readiness.draining();
     let leaving = shutdown::Leaving { edge: Arc::clone(&door.edge), connections, close, leave };
@@ -183,19 +201,18 @@ fn room_hasher(config: &Config) -> anyhow::Result<KeyHasher> {
 
 fn registry_settings(probes: &Probes) -> RegistrySettings {
     let counts = |timing: &crate::config::ProbeTiming| (timing.rise, timing.fall);
-    let defaults = RegistrySettings::default();
     RegistrySettings {
-        tcp: probes.tcp.as_ref().map_or(defaults.tcp, counts),
-        http: probes.http.as_ref().map_or(defaults.http, |probe| counts(&probe.timing)),
-        agent: probes.agent.as_ref().map_or(defaults.agent, counts),
+        tcp: probes.tcp.as_ref().map(counts),
+        http: probes.http.as_ref().map(|probe| counts(&probe.timing)),
+        agent: probes.agent.as_ref().map(counts),
     }
 }
 
 /// Pingora as a library: it neither listens nor handles signals here.
 fn pingora_conf(config: &Config) -> ServerConf {
     ServerConf {
-        // Attempts are counted by the gate, which knows which of them may go elsewhere.
-        max_retries: usize::try_from(config.upstream.connect_attempts).unwrap_or(usize::MAX),
+        // Attempts are counted by the gate, which knows which of them may go elsewhere, and their limit may change.
+        max_retries: MOST_ATTEMPTS,
         upstream_keepalive_pool_size: config.upstream.pool_size,
         ..ServerConf::default()
     }

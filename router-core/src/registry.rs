@@ -122,20 +122,23 @@ pub enum ShardEvent {
 }
 
 /// Counts of checks in a row, as `(rise, fall)`.
+///
+/// `None` is for a kind of probe that is switched off: nothing of it counts, not even what it found before, because
+/// nobody is left to take that back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RegistrySettings {
     /// For TCP probes.
-    pub tcp: (u32, u32),
+    pub tcp: Option<(u32, u32)>,
     /// For HTTP probes.
-    pub http: (u32, u32),
+    pub http: Option<(u32, u32)>,
     /// For what agents say about their health.
-    pub agent: (u32, u32),
+    pub agent: Option<(u32, u32)>,
 }
 
 /// HAProxy's defaults: `rise 2 fall 3` for health checks, and an agent is believed at once.
 impl Default for RegistrySettings {
     fn default() -> Self {
-        Self { tcp: (2, 3), http: (2, 3), agent: (1, 1) }
+        Self { tcp: Some((2, 3)), http: Some((2, 3)), agent: Some((1, 1)) }
     }
 }
 
@@ -208,6 +211,16 @@ impl Registry {
             ShardInput::Tick => {}
         }
         self.remove_outlived(now);
+        self.publish(&mut events);
+        events
+    }
+
+    /// Takes other counts, and returns what that changed. Verdicts so far stay, but for those of a kind of probe that
+    /// is switched off, which end.
+    pub fn set_settings(&mut self, settings: RegistrySettings) -> Vec<ShardEvent> {
+        self.settings = settings;
+        self.entries.values_mut().for_each(|entry| entry.set_settings(settings));
+        let mut events = Vec::new();
         self.publish(&mut events);
         events
     }

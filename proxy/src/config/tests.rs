@@ -232,9 +232,12 @@ fn a_reload_refuses_only_what_needs_a_restart() {
     let mut keyed = old.clone();
     keyed.rooms.key_file = Some("room.key".into());
     assert_eq!(old.reload_refusals(&keyed), ["rooms.key_file: changing the built-in key to room.key needs a restart"]);
+    let mut pooled = old.clone();
+    pooled.upstream.pool_size = 1;
+    assert_eq!(old.reload_refusals(&pooled), ["upstream.pool_size: changing 256 to 1 needs a restart"]);
     let harmless = with_shard(
         "front: {head_timeout: 1s, max_connections: 5, trusted_proxies: []}\nrooms: {ttl: 1h, max_pins: 9}\ntunnels: \
-         {idle: 1m}\nupstream: {pool_size: 1}\nprobes: {http: {}}\nshutdown: {drain_delay: 1s}\nlog: {level: debug, \
+         {idle: 1m}\nupstream: {pool_idle: 1s}\nprobes: {http: {}}\nshutdown: {drain_delay: 1s}\nlog: {level: debug, \
          format: json, access: all}\n",
     );
     assert_ne!(harmless.config, old);
