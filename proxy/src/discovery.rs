@@ -26,6 +26,7 @@ use tokio::{
 
 use crate::config::{DnsRecord, DnsSource, Shards};
 
+pub(crate) use dns::Hosts;
 pub use error::DiscoveryError;
 
 /// After a reload, how long the shards of a vanished source stay for new sources to take them over.

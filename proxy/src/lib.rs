@@ -10,6 +10,7 @@ mod edge;
 mod front;
 mod http;
 mod log;
+pub mod mesh;
 pub mod metrics;
 pub mod probe;
 pub mod server;

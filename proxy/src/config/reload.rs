@@ -19,6 +19,13 @@ impl Config {
             Some(snapshot) => format!("{} every {}", snapshot.path.display(), show_duration(snapshot.interval)),
             None => "off".into(),
         };
+        let cluster = |config: &Self| match &config.cluster {
+            Some(cluster) => match cluster.advertise {
+                Some(advertise) => format!("{} known as {advertise}", cluster.listen),
+                None => cluster.listen.to_string(),
+            },
+            None => "off".into(),
+        };
         let fixed = [
             ("listen", listen(self), listen(new)),
             ("threads", self.threads.to_string(), new.threads.to_string()),
@@ -26,6 +33,7 @@ impl Config {
             ("upstream.pool_size", self.upstream.pool_size.to_string(), new.upstream.pool_size.to_string()),
             ("admin.address", self.admin.address.to_string(), new.admin.address.to_string()),
             ("snapshot", snapshot(self), snapshot(new)),
+            ("cluster", cluster(self), cluster(new)),
         ];
         let changed = fixed.into_iter().filter(|(_, old, new)| old != new);
         changed.map(|(field, old, new)| format!("{field}: changing {old} to {new} needs a restart")).collect()

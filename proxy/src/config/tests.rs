@@ -1,10 +1,15 @@
 //! The reader against whole files: mistakes, defaults, examples, documentation, limits.
 
+mod cluster;
 mod examples;
 
 use std::{fmt::Write, path::Path, time::Duration};
 
 use super::{AccessLog, Config, ConfigErrors, DnsRecord, HttpProbe, Loaded, ProbeTiming, Shards};
+
+/// 32 bytes as base64, and others as hex.
+const MESH_KEY: &str = "x2H4gNOuGPQJdXbtlpLzCcnnRZ3zuXNJKAIL8iQY0yM=\n";
+const OTHER_MESH_KEY: &str = "8fd57c8ba8f0a0f31c1b60d8d4cbf34f35c1a0c6b95b0cf5ad2a4b7d70e1e6a9";
 
 fn parse(text: &str) -> Result<Loaded, ConfigErrors> {
     Config::parse(text, Path::new("roompin.yaml"))
