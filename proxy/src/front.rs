@@ -78,7 +78,7 @@ impl FrontDoor {
         };
         let started = StdInstant::now();
         let origin = Origin::new(client.peer(), settings.trusted());
-        let routed = match self.route(&head, &bytes, &settings.room_parameter) {
+        let routed = match self.route(&head, &bytes, &settings.room_parameter).await {
             Ok(routed) => routed,
             Err(refusal) => {
                 self.refuse(client, refusal).await;
@@ -117,9 +117,9 @@ impl FrontDoor {
         }
     }
 
-    fn route(&self, head: &Head, bytes: &[u8], parameter: &str) -> Result<Routed, Refusal> {
+    async fn route(&self, head: &Head, bytes: &[u8], parameter: &str) -> Result<Routed, Refusal> {
         let target = room::classify(head.path(bytes), head.query(bytes), parameter)?;
-        self.edge.route(target)
+        self.edge.route(target).await
     }
 
     async fn hand_to_pingora(&self, client: ClientStream, head: BytesMut, passage: Passage) -> Option<ClientStream> {

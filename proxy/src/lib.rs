@@ -4,6 +4,7 @@ mod access_log;
 pub mod admin;
 pub mod cli;
 pub mod clock;
+mod cluster;
 pub mod config;
 pub mod discovery;
 mod edge;

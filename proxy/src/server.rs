@@ -11,6 +11,7 @@ use anyhow::Context;
 use arc_swap::ArcSwap;
 use pingora::{proxy::http_proxy, server::configuration::ServerConf};
 use router_core::{
+    cluster::{Node, ReplicaId},
     pin::DeciderId,
     registry::RegistrySettings,
     room::KeyHasher,
@@ -21,17 +22,20 @@ use tokio::{
     sync::{mpsc, watch},
 };
 
-use self::{reload::Reloader, shards::ShardDesk, shutdown::Signals};
+pub(crate) use self::shards::ShardDesk;
+use self::{reload::Reloader, shutdown::Signals};
 use crate::{
     admin::{self, AdminParts, AdminState, Readiness},
     cli::Start,
     clock::Clock,
-    config::{Config, Probes, secret},
+    cluster::{self, ClusterParts},
+    config::{self, Config, Probes, secret},
     discovery::{self, Discovery},
     edge::{Edge, Settings},
     front::{FrontDoor, limits::Connections, listen},
     http::Gate,
     log::{self, LogHandle},
+    mesh::{Mesh, MeshConfig, RoomKeyId},
     metrics::Metrics,
     probe::Prober,
     snapshot::{self, SnapshotWriter},
@@ -83,10 +87,11 @@ async fn serve(start: Start, log: LogHandle) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::new());
     metrics.watch_runtime("main", tokio::runtime::Handle::current());
     let hasher = room_hasher(&config)?;
+    let replica = ReplicaId(rand::random());
     let router = Arc::new(Router::new(RouterSettings {
         ttl: config.rooms.ttl,
         max_pins: config.rooms.max_pins,
-        decider: DeciderId(rand::random()),
+        decider: DeciderId(replica.0),
         registry: registry_settings(&config.probes),
         restored_hold: RESTORED_HOLD,
     }));
@@ -95,6 +100,10 @@ async fn serve(start: Start, log: LogHandle) -> anyhow::Result<()> {
     let admin_port = admin_port.with_context(|| format!("binding the admin port {}", config.admin.address))?;
     let bind = |address| listen::bind(address).with_context(|| format!("binding {address}"));
     let ports = config.listen.iter().copied().map(bind).collect::<Result<Vec<_>, _>>()?;
+    let mesh = match &config.cluster {
+        Some(cluster) => Some((bind_mesh(cluster, &config).await?, cluster.claim_timeout)),
+        None => None,
+    };
 
     let snapshot = match &config.snapshot {
         Some(place) => {
@@ -108,17 +117,36 @@ async fn serve(start: Start, log: LogHandle) -> anyhow::Result<()> {
         None => None,
     };
 
+    let sources = discovery::source_names(&config.shards).map(|name| name.as_ref().into());
+    let readiness = Readiness::new(sources.chain(["a first shard".into()]));
+    let desk = ShardDesk::new(Arc::clone(&router), Arc::clone(&metrics));
+    let tunnels = Arc::new(Tunnels::default());
+    let cluster = match mesh {
+        Some((mesh, claim_timeout)) => {
+            let address = mesh.advertised().await.context("cluster.advertise")?;
+            let me = Node { id: replica, address, started: clock.now() };
+            let parts = ClusterParts {
+                router: Arc::clone(&router),
+                clock,
+                metrics: Arc::clone(&metrics),
+                tunnels: Arc::clone(&tunnels),
+                desk: desk.clone(),
+                readiness: readiness.clone(),
+                claim_timeout,
+            };
+            Some(cluster::start(mesh, me, parts))
+        }
+        None => None,
+    };
     let edge = Arc::new(Edge {
         router: Arc::clone(&router),
         hasher: hasher.clone(),
         clock,
         metrics: Arc::clone(&metrics),
-        tunnels: Arc::new(Tunnels::default()),
+        tunnels,
+        cluster: cluster.as_ref().map(|(handle, _)| handle.clone()),
         settings: ArcSwap::from_pointee(Settings::of(&config)),
     });
-    let sources = discovery::source_names(&config.shards).map(|name| name.as_ref().into());
-    let readiness = Readiness::new(sources.chain(["a first shard".into()]));
-    let desk = ShardDesk::new(Arc::clone(&router), Arc::clone(&metrics));
     let (inputs, inbox) = mpsc::channel(INPUTS);
     tokio::spawn(desk.clone().run(inbox, clock));
     let mut known = desk.watch();
@@ -175,8 +203,14 @@ async fn serve(start: Start, log: LogHandle) -> anyhow::Result<()> {
     let mut reloader = Reloader { path, config, log, edge, admin: admin_state, desk, discovery, prober };
     let urgent = signals.serve_until_told(&mut reloader).await;
     readiness.draining();
+    if let Some((cluster, _)) = &cluster {
+        cluster.leave().await;
+    }
     let leaving = shutdown::Leaving { edge: Arc::clone(&door.edge), connections, close, leave };
     leaving.drain(&reloader.config.shutdown, urgent, &mut signals).await;
+    if let Some((cluster, _mesh)) = cluster {
+        cluster.quit().await;
+    }
     if let Some(writer) = snapshot {
         // It counts and logs what goes wrong.
         let _ = writer.write_now().await;
@@ -185,6 +219,15 @@ async fn serve(start: Start, log: LogHandle) -> anyhow::Result<()> {
     let _ = tokio::time::timeout(Duration::from_secs(1), admin).await;
     tracing::info!("bye");
     Ok(())
+}
+
+async fn bind_mesh(cluster: &config::Cluster, config: &Config) -> anyhow::Result<Mesh> {
+    let room_key = config.rooms.key_file.as_deref().map(secret::read).transpose().context("rooms.key_file")?;
+    let advertise = std::env::var("ROOMPIN_ADVERTISE").ok().map(|value| value.parse()).transpose();
+    let advertise = advertise.map_err(|error| anyhow::anyhow!("ROOMPIN_ADVERTISE: {error}"))?;
+    let mesh = MeshConfig::new(cluster, advertise, RoomKeyId::of(room_key.as_deref()));
+    let mesh = mesh.map_err(|(field, error)| anyhow::anyhow!("{field}: {error}"))?;
+    Mesh::bind(mesh).await.with_context(|| format!("binding the mesh port {}", cluster.listen))
 }
 
 /// Resolves when the value turns true or its sender is gone.

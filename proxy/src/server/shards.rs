@@ -25,7 +25,7 @@ const TICK: Duration = Duration::from_millis(500);
 
 /// See the module. Clones share everything.
 #[derive(Clone)]
-pub(super) struct ShardDesk {
+pub(crate) struct ShardDesk {
     router: Arc<Router>,
     metrics: Arc<Metrics>,
     published: watch::Sender<Arc<ShardSet>>,
@@ -60,7 +60,7 @@ impl ShardDesk {
     }
 
     /// Tells logs, metrics and the prober what has changed.
-    pub(super) fn publish(&self, events: &[ShardEvent]) {
+    pub(crate) fn publish(&self, events: &[ShardEvent]) {
         if events.is_empty() {
             return;
         }
