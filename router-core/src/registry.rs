@@ -246,16 +246,16 @@ impl Registry {
 
     /// Keeps a place for one shard that a pin from another replica names; its number, unless there are too many names.
     pub(crate) fn keep_place(&mut self, name: &ShardName, until: Timestamp) -> Option<ShardId> {
-        let id = self.reserve_place(name, until);
+        let id = self.reserve_place(name, until)?;
         self.publish(&mut Vec::new());
-        id
+        Some(id)
     }
 
     /// The number of a name, without a place for its shard; `None` when there are too many.
     pub(crate) fn number(&mut self, name: &ShardName) -> Option<ShardId> {
-        let id = self.names.intern(name);
+        let id = self.names.intern(name)?;
         self.publish(&mut Vec::new());
-        id
+        Some(id)
     }
 
     fn discovered(

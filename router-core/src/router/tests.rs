@@ -8,6 +8,7 @@ mod model;
 mod restore;
 mod shards;
 mod spread;
+mod votes;
 
 use super::*;
 use crate::{
