@@ -88,7 +88,7 @@ pub enum ShardInput {
 pub enum ShardEvent {
     /// A shard is there.
     Added(ShardName),
-    /// A shard is gone, or a place that was kept for one named by restored pins.
+    /// A shard is gone, or a place that was kept for one named by pins.
     Gone(ShardName),
     /// A shard's state changed.
     Changed {

@@ -196,7 +196,7 @@ impl Entry {
         let mut verdicts = Vec::new();
         let mut say = |state: ShardState, words: String| verdicts.push((state, words));
         if self.addresses.is_empty() {
-            say(Down, "named by restored pins, not discovered yet".into());
+            say(Down, "named by pins, not discovered yet".into());
             return verdicts;
         }
         say(self.discovery, format!("{} says {}", self.source, self.discovery.as_str()));

@@ -30,6 +30,13 @@ fn groups_and_leaves_are_the_table() {
         assert!(listed.iter().all(|(key, _)| (key.group(), key.leaf()) == (group, leaf)));
         assert!(listed.contains(&(key(n), bench.pin(n))));
     }
+    let group = key(1).group();
+    let mut all = bench.router.pins_of_group(group, None, bench.now);
+    all.sort_by_key(|(key, _)| *key);
+    let leaves: Vec<_> = all.iter().map(|(key, _)| key.leaf()).collect();
+    assert_eq!(bench.router.pins_of_leaves(group, &leaves, bench.now), all);
+    let one = bench.router.pins_of_leaves(group, &[leaves[0], leaves[0]], bench.now);
+    assert!(!one.is_empty() && one.iter().all(|(key, _)| key.leaf() == leaves[0]));
     let all: usize = (0..=u8::MAX).map(|group| bench.router.pins_of_group(group, None, bench.now).len()).sum();
     assert_eq!(all, 1000);
 }
