@@ -229,15 +229,10 @@ impl Registry {
         self.publish(&mut Vec::new());
     }
 
-    /// A place for a shard, unless it has one, or is gone by the votes of the cluster. To be published.
+    /// A place for a shard, unless it has one. To be published.
     fn reserve_place(&mut self, name: &ShardName, until: Timestamp) -> Option<ShardId> {
         let id = self.names.intern(name)?;
-        if self.entries.contains_key(name) {
-            return Some(id);
-        }
-        if self.votes.get(name).is_some_and(|votes| votes.say_down()) {
-            self.gone.insert(name.clone());
-        } else {
+        if !self.entries.contains_key(name) {
             self.gone.remove(name);
             self.entries.insert(name.clone(), Entry::awaited(id, name.clone(), until, self.settings));
         }

@@ -85,12 +85,11 @@ impl Router {
     pub fn used_since(&self, group: u8, now: Timestamp) -> Vec<(RoomKey, u32, Timestamp)> {
         let held = self.table.group(group);
         let used = held.iter().filter(|(_, slot)| {
-            let held = slot.tunnels() > 0;
-            if held && !slot.is_ended() {
+            let holds = slot.tunnels() > 0 && !slot.is_ended();
+            if holds {
                 slot.seen(now);
             }
-            // Asked of all, so that a flag from before an end or a close is not told of later.
-            (slot.take_used() || held) && !slot.is_ended()
+            holds || (slot.take_used() && !slot.is_ended())
         });
         used.map(|(key, slot)| (key, slot.epoch(), slot.last_seen())).collect()
     }

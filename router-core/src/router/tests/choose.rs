@@ -54,6 +54,8 @@ fn refusals_are_those_of_a_decision() {
     bench.operator(bench.id("a"), ShardState::Down);
     assert_eq!(choose(&bench, 0), Err(Refusal::NoShard));
     assert_eq!(choose(&bench, 2), Err(Refusal::NoShard));
+    bench.list(&["a", "b"]);
+    assert_eq!(choose(&bench, 0).unwrap().epoch, 2, "a full table still moves what it knows");
     bench.operator(bench.id("a"), ShardState::Ready);
     bench.pass(TTL);
     assert_eq!(choose(&bench, 2).unwrap().epoch, 1, "what is past makes room");
