@@ -88,7 +88,7 @@ pub enum ShardInput {
 pub enum ShardEvent {
     /// A shard is there.
     Added(ShardName),
-    /// A shard is gone, or a place that was kept for one named by restored pins.
+    /// A shard is gone, or a place that was kept for one named by pins.
     Gone(ShardName),
     /// A shard's state changed.
     Changed {
@@ -242,15 +242,10 @@ impl Registry {
         self.publish(&mut Vec::new());
     }
 
-    /// A place for a shard, unless it has one, or is gone by the votes of the cluster. To be published.
+    /// A place for a shard, unless it has one. To be published.
     fn reserve_place(&mut self, name: &ShardName, until: Timestamp) -> Option<ShardId> {
         let id = self.names.intern(name)?;
-        if self.entries.contains_key(name) {
-            return Some(id);
-        }
-        if self.votes.get(name).is_some_and(|votes| votes.say_down()) {
-            self.gone.insert(name.clone());
-        } else {
+        if !self.entries.contains_key(name) {
             self.gone.remove(name);
             self.entries.insert(name.clone(), Entry::awaited(id, name.clone(), until, self.settings));
         }
@@ -259,16 +254,16 @@ impl Registry {
 
     /// Keeps a place for one shard that a pin from another replica names; its number, unless there are too many names.
     pub(crate) fn keep_place(&mut self, name: &ShardName, until: Timestamp) -> Option<ShardId> {
-        let id = self.reserve_place(name, until);
+        let id = self.reserve_place(name, until)?;
         self.publish(&mut Vec::new());
-        id
+        Some(id)
     }
 
     /// The number of a name, without a place for its shard; `None` when there are too many.
     pub(crate) fn number(&mut self, name: &ShardName) -> Option<ShardId> {
-        let id = self.names.intern(name);
+        let id = self.names.intern(name)?;
         self.publish(&mut Vec::new());
-        id
+        Some(id)
     }
 
     fn discovered(

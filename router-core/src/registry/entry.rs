@@ -110,12 +110,7 @@ impl Entry {
     /// Whether its time here is over. While replicas vote on it, that takes their majority: they may still see it, and
     /// its rooms with it.
     pub(super) fn outlived(&self, now: Timestamp, votes: Option<Votes>) -> bool {
-        match votes {
-            None => self.is_gone(now),
-            // Nobody here knows where it is, so there is no hold-down to wait for.
-            Some(votes) if self.addresses.is_empty() => votes.say_down(),
-            Some(votes) => self.is_gone(now) && votes.say_down(),
-        }
+        self.is_gone(now) && votes.is_none_or(Votes::say_down)
     }
 
     /// This replica's sources have lost it for good.
@@ -225,7 +220,7 @@ impl Entry {
         let mut verdicts = Vec::new();
         let mut say = |state: ShardState, words: String| verdicts.push((state, words));
         if self.addresses.is_empty() {
-            say(Down, "named by restored pins, not discovered yet".into());
+            say(Down, "named by pins, not discovered yet".into());
             return verdicts;
         }
         say(self.discovery, format!("{} says {}", self.source, self.discovery.as_str()));
