@@ -9,6 +9,8 @@ mod exchange;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
+pub(super) mod testing;
+#[cfg(test)]
 mod tests;
 
 use std::{
@@ -38,8 +40,14 @@ pub(super) trait PinSource {
     fn digest(&self) -> Vec<u64>;
     /// A fingerprint for each of a group's 256 leaves.
     fn leaves(&self, group: u8) -> Vec<u64>;
-    /// The pins of a group, or of one leaf in it, whose time is not past.
-    fn pins_of_group(&self, group: u8, leaf: Option<u8>, now: Timestamp) -> Vec<(RoomKey, Pin)>;
+    /// All pins of a group.
+    fn pins_of_group(&self, group: u8) -> Vec<(RoomKey, Pin)>;
+    /// All pins of a leaf.
+    fn pins_of_leaf(&self, group: u8, leaf: u8) -> Vec<(RoomKey, Pin)> {
+        let mut pins = self.pins_of_group(group);
+        pins.retain(|(key, _)| exchange::leaf(*key) == leaf);
+        pins
+    }
 }
 
 /// What repair wants done.
@@ -153,7 +161,7 @@ impl Repair {
                 }
             }
             Message::LeafPins { group, leaf, pins, answer: true } => {
-                let ours = table.pins_of_group(group, Some(leaf), now);
+                let ours = table.pins_of_leaf(group, leaf);
                 let send = |message| RepairEffect::Send { to: from, message };
                 out.effects.extend(answer(group, leaf, ours, &pins).map(send));
                 out.pins = pins;

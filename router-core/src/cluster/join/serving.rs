@@ -10,7 +10,6 @@ use crate::{
     },
     pin::Pin,
     room::RoomKey,
-    time::Timestamp,
 };
 
 /// Joiners served at a time: each holds one group of the table (4,000 of a million pins) in memory.
@@ -40,58 +39,43 @@ pub(in crate::cluster) struct Serving {
 impl Serving {
     /// A joiner asks. Who asks again starts again. Returns messages for the bulk lane: the first chunk, unless others
     /// come first.
-    pub(in crate::cluster) fn request(
-        &mut self,
-        from: ReplicaId,
-        table: &impl PinSource,
-        now: Timestamp,
-    ) -> Vec<(ReplicaId, Message)> {
+    pub(in crate::cluster) fn request(&mut self, from: ReplicaId, table: &impl PinSource) -> Vec<(ReplicaId, Message)> {
         self.served.remove(&from);
         if !self.waiting.contains(&from) && self.waiting.len() < MAX_WAITING {
             self.waiting.push_back(from);
         }
-        self.admit(table, now)
+        self.admit(table)
     }
 
     /// The bulk lane to a replica has room: the next chunk, if the replica is being served.
-    pub(in crate::cluster) fn drained(
-        &mut self,
-        to: ReplicaId,
-        table: &impl PinSource,
-        now: Timestamp,
-    ) -> Vec<(ReplicaId, Message)> {
-        let mut out = self.send(to, table, now);
-        out.extend(self.admit(table, now));
+    pub(in crate::cluster) fn drained(&mut self, to: ReplicaId, table: &impl PinSource) -> Vec<(ReplicaId, Message)> {
+        let mut out = self.send(to, table);
+        out.extend(self.admit(table));
         out
     }
 
     /// A connection is gone; whoever waited may come in.
-    pub(in crate::cluster) fn link_down(
-        &mut self,
-        to: ReplicaId,
-        table: &impl PinSource,
-        now: Timestamp,
-    ) -> Vec<(ReplicaId, Message)> {
+    pub(in crate::cluster) fn link_down(&mut self, to: ReplicaId, table: &impl PinSource) -> Vec<(ReplicaId, Message)> {
         self.served.remove(&to);
         self.waiting.retain(|waiting| *waiting != to);
-        self.admit(table, now)
+        self.admit(table)
     }
 
-    fn admit(&mut self, table: &impl PinSource, now: Timestamp) -> Vec<(ReplicaId, Message)> {
+    fn admit(&mut self, table: &impl PinSource) -> Vec<(ReplicaId, Message)> {
         let mut out = Vec::new();
         while self.served.len() < MAX_SERVED
             && let Some(next) = self.waiting.pop_front()
         {
             self.served.insert(next, Cursor::default());
-            out.extend(self.send(next, table, now));
+            out.extend(self.send(next, table));
         }
         out
     }
 
     /// One chunk, and the end behind the last one.
-    fn send(&mut self, to: ReplicaId, table: &impl PinSource, now: Timestamp) -> Vec<(ReplicaId, Message)> {
+    fn send(&mut self, to: ReplicaId, table: &impl PinSource) -> Vec<(ReplicaId, Message)> {
         let Some(cursor) = self.served.get_mut(&to) else { return Vec::new() };
-        let pins = cursor.chunk(table, now);
+        let pins = cursor.chunk(table);
         cursor.sent += pins.len() as u64;
         let mut out = Vec::new();
         if !pins.is_empty() {
@@ -111,7 +95,7 @@ impl Cursor {
     }
 
     /// Pins up to the size of a chunk; fewer only at the end.
-    fn chunk(&mut self, table: &impl PinSource, now: Timestamp) -> Vec<(RoomKey, Pin)> {
+    fn chunk(&mut self, table: &impl PinSource) -> Vec<(RoomKey, Pin)> {
         let (mut chunk, mut bytes) = (Vec::new(), 0);
         loop {
             while let Some((key, pin)) = self.rest.pop() {
@@ -123,7 +107,7 @@ impl Cursor {
                 chunk.push((key, pin));
             }
             let Ok(group) = u8::try_from(self.group) else { return chunk };
-            self.rest = table.pins_of_group(group, None, now);
+            self.rest = table.pins_of_group(group);
             self.group += 1;
         }
     }

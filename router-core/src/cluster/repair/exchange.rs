@@ -115,7 +115,7 @@ impl Exchange {
                 self.last_word = now;
                 out.extend(leaf_pins(group, leaf, pins, true));
             } else if let Some((group, theirs)) = self.groups.pop_front() {
-                self.leaves.extend(different(group, &theirs, table, now));
+                self.leaves.extend(different(group, &theirs, table));
             } else {
                 break;
             }
@@ -132,14 +132,14 @@ impl Exchange {
 }
 
 /// The leaves of a group that differ from the other's, with our pins.
-fn different(group: u8, theirs: &[u64], table: &impl PinSource, now: Timestamp) -> Vec<Leaf> {
+fn different(group: u8, theirs: &[u64], table: &impl PinSource) -> Vec<Leaf> {
     let ours = table.leaves(group);
     let differs = |leaf: u8| ours.get(usize::from(leaf)) != theirs.get(usize::from(leaf));
     let mut pins: BTreeMap<u8, Vec<_>> = (0..=u8::MAX).filter(|l| differs(*l)).map(|l| (l, Vec::new())).collect();
     if pins.is_empty() {
         return Vec::new();
     }
-    for (key, pin) in table.pins_of_group(group, None, now) {
+    for (key, pin) in table.pins_of_group(group) {
         if let Some(place) = pins.get_mut(&leaf(key)) {
             place.push((key, pin));
         }
