@@ -26,11 +26,11 @@ use router_core::{
     shard_set::ShardSet,
 };
 
+use self::{cluster::ClusterMetrics, register as reg, runtime::Runtimes, shard::ShardFamilies};
 pub use self::{
     labels::{CloseReason, Direction, FrontRefusal, Label, ProbeResult, RequestOutcome, Success, TunnelOutcome},
     shard::{Counters, ShardMetrics, probe_name},
 };
-use self::{cluster::ClusterMetrics, register as reg, runtime::Runtimes, shard::ShardFamilies};
 
 /// From 250 ns, a quarter of the budget of a known room's decision, to 100 ms, a claim's round trip gone wrong.
 const DECISION_BUCKETS: [f64; 10] = [250e-9, 500e-9, 1e-6, 2.5e-6, 5e-6, 10e-6, 100e-6, 1e-3, 10e-3, 100e-3];

@@ -4,10 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use router_core::{
-    cluster::{
-        Cluster, ClusterEvent, ClusterSettings, Input, Node, Output, ReplicaState,
-        message::Message,
-    },
+    cluster::{Cluster, ClusterEvent, ClusterSettings, Input, Node, Output, ReplicaState, message::Message},
     router::{Decision, Refusal, Router},
 };
 use tokio::{
@@ -176,7 +173,9 @@ impl Task {
                     self.parts.readiness.clear(JOINING);
                 }
             }
-            ClusterEvent::Conflict { key } => tracing::warn!(room = %key, "room pinned to two shards; counting its people"),
+            ClusterEvent::Conflict { key } => {
+                tracing::warn!(room = %key, "room pinned to two shards; counting its people")
+            }
             ClusterEvent::Settled { key, shard } => {
                 let shards = self.parts.router.shards();
                 let shard = shards.name(*shard).map_or("?", |name| name.as_str());

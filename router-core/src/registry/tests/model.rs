@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::agent_check::{AgentAdmin, AgentHealth, AgentWeight};
+use crate::agent_check::{AgentAdmin, AgentHealth, AgentReply, AgentWeight};
 
 #[derive(Clone, Debug)]
 enum Step {
