@@ -32,6 +32,7 @@ pub use self::health::Readiness;
 use self::{api::ApiError, auth::Token};
 use crate::{
     clock::Clock,
+    cluster::ClusterHandle,
     metrics::{self, Metrics},
 };
 
@@ -68,6 +69,8 @@ pub struct AdminState {
     token: Arc<ArcSwapOption<Token>>,
     readiness: Readiness,
     tunnels: Arc<dyn Tunnels>,
+    /// The other replicas, if there may be any.
+    cluster: Option<ClusterHandle>,
     on_shard_events: OnShardEvents,
     scans: Arc<Semaphore>,
 }
@@ -88,6 +91,8 @@ pub struct AdminParts {
     pub readiness: Readiness,
     /// Upgraded connections.
     pub tunnels: Arc<dyn Tunnels>,
+    /// Told of orders and of pins that an operator changes.
+    pub(crate) cluster: Option<ClusterHandle>,
     /// See [`OnShardEvents`].
     pub on_shard_events: OnShardEvents,
 }
@@ -102,6 +107,7 @@ impl From<AdminParts> for AdminState {
             token: Arc::new(ArcSwapOption::from_pointee(parts.token.as_deref().map(Token::new))),
             readiness: parts.readiness,
             tunnels: parts.tunnels,
+            cluster: parts.cluster,
             on_shard_events: parts.on_shard_events,
             scans: Arc::new(Semaphore::new(MAX_SCANS)),
         }
@@ -130,6 +136,7 @@ impl AdminState {
 /// All routes.
 fn routes(state: AdminState) -> Routes {
     let v1 = Routes::new()
+        .route("/v1/members", get(api::members::list))
         .route("/v1/shards", get(api::shards::list))
         .route("/v1/shards/{name}/{order}", post(api::shards::order))
         .route("/v1/rooms", get(api::rooms::list))

@@ -5,7 +5,7 @@
 
 mod task;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use router_core::{
     cluster::{Node, ReplicaState},
@@ -13,6 +13,7 @@ use router_core::{
     router::{Decision, Refusal},
     shard::{ShardName, ShardState},
 };
+use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) use self::task::{ClusterParts, start};
@@ -25,23 +26,48 @@ const INBOX: usize = 4096;
 enum Ask {
     /// Where an unknown or lost room goes.
     Room { key: RoomKey, answer: oneshot::Sender<Result<Decision, Refusal>> },
-    /// An operator's word.
-    Order { shard: ShardName, state: Option<ShardState> },
+    /// An operator's word on a shard; answered when the registry has it.
+    Order { shard: ShardName, state: Option<ShardState>, taken: oneshot::Sender<()> },
+    /// An operator has changed a room's pin in the table.
+    Changed(RoomKey),
+    /// How long claims wait from now on.
+    ClaimTimeout(Duration),
     /// Own no rooms any more.
     Leave,
     /// Say goodbye; answered when it is said.
     Quit(oneshot::Sender<()>),
 }
 
+/// Longest that a goodbye may take: the mesh gives its links a second and a half.
+const GOODBYE: Duration = Duration::from_secs(3);
+
 /// A replica as `GET /v1/members` shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Member {
     pub(crate) node: Node,
     pub(crate) state: ReplicaState,
-    /// There is a connection to it; always for this replica itself.
-    pub(crate) linked: bool,
+    /// The connection to it; none to this replica itself.
+    pub(crate) link: Option<Link>,
     /// It is this replica.
     pub(crate) own: bool,
+}
+
+/// A connection to another replica, as it is just now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Link {
+    /// Version of the messages on it.
+    pub(crate) version: u16,
+    /// Bytes that wait to be sent.
+    pub(crate) waiting: LaneBytes,
+    /// How long the oldest urgent message has waited: what this replica decides reaches the other one so much later.
+    pub(crate) lag: Duration,
+}
+
+/// Bytes by lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct LaneBytes {
+    pub(crate) urgent: usize,
+    pub(crate) bulk: usize,
 }
 
 /// What the cluster looks like from here.
@@ -71,9 +97,22 @@ impl ClusterHandle {
         answered.await.unwrap_or(Err(Refusal::NoShard))
     }
 
-    /// Tells all replicas what an operator wants.
+    /// Takes an operator's word on a shard, and tells all replicas.
     pub(crate) async fn order(&self, shard: ShardName, state: Option<ShardState>) {
-        let _ = self.inbox.send(Ask::Order { shard, state }).await;
+        let (taken, answer) = oneshot::channel();
+        if self.inbox.send(Ask::Order { shard, state, taken }).await.is_ok() {
+            let _ = answer.await;
+        }
+    }
+
+    /// Tells all replicas of a pin that an operator has changed.
+    pub(crate) async fn changed(&self, key: RoomKey) {
+        let _ = self.inbox.send(Ask::Changed(key)).await;
+    }
+
+    /// Takes another bound for the wait for claims.
+    pub(crate) async fn set_claim_timeout(&self, timeout: Duration) {
+        let _ = self.inbox.send(Ask::ClaimTimeout(timeout)).await;
     }
 
     /// From now on this replica owns no rooms.
@@ -85,7 +124,7 @@ impl ClusterHandle {
     pub(crate) async fn quit(&self) {
         let (said, goodbye) = oneshot::channel();
         if self.inbox.send(Ask::Quit(said)).await.is_ok() {
-            let _ = goodbye.await;
+            let _ = tokio::time::timeout(GOODBYE, goodbye).await;
         }
     }
 

@@ -164,6 +164,9 @@ impl Edge {
         if let Some(cluster) = &self.cluster {
             // Counted where it was decided.
             let decision = cluster.want(key).await.inspect_err(|refusal| self.refused(*refusal))?;
+            if decision.outcome == Outcome::Found {
+                self.metrics.pins_found.inc();
+            }
             return Ok((decision.shard, PinUse::of(decision.outcome)));
         }
         let decision = self.router.decide(key, now, &[]).inspect_err(|refusal| self.refused(*refusal))?;

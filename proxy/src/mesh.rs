@@ -51,7 +51,7 @@ pub use self::{
     noise::Keys,
     table::{LinkInfo, MAX_LINKS},
 };
-use self::{dial::Targets, hello::Hello, link::Link, noise::Recent, table::Table};
+use self::{dial::Targets, hello::Hello, link::Link, noise::Recent, peers::PeerList, table::Table};
 use crate::{
     config::{Advertise, Cluster, Peer, secret, secret::SecretError},
     discovery::Hosts,
@@ -233,10 +233,9 @@ impl Mesh {
             stop: watch::Sender::new(false),
         });
         let targets = Arc::new(Targets::new(Arc::clone(&shared)));
-        let peers = watch::Sender::new(config.peers);
+        let peers = watch::Sender::new(PeerList { peers: config.peers, servers: config.servers });
         let accept = shared.spawn(accept::run(listener, Arc::clone(&shared)));
-        let hosts = Hosts::new(config.servers);
-        shared.spawn(peers::run(Arc::clone(&shared), Arc::clone(&targets), hosts, peers.subscribe()));
+        shared.spawn(peers::run(Arc::clone(&shared), Arc::clone(&targets), peers.subscribe()));
         MeshHandle { shared, targets, peers, accept: Mutex::new(Some(accept)) }
     }
 }
@@ -246,7 +245,7 @@ impl Mesh {
 pub struct MeshHandle {
     shared: Arc<Shared>,
     targets: Arc<Targets>,
-    peers: watch::Sender<Vec<Peer>>,
+    peers: watch::Sender<PeerList>,
     accept: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -266,9 +265,14 @@ impl MeshHandle {
         self.targets.order(address);
     }
 
-    /// Takes another list of peers. Links stay as they are.
-    pub fn set_peers(&self, peers: Vec<Peer>) {
-        self.peers.send_replace(peers);
+    /// Takes another list of peers, and the DNS servers that know their names. Links stay as they are.
+    pub fn set_peers(&self, peers: Vec<Peer>, servers: Vec<SocketAddr>) {
+        let new = PeerList { peers, servers };
+        self.peers.send_if_modified(|old| {
+            let changed = *old != new;
+            *old = new;
+            changed
+        });
     }
 
     /// Takes other keys, for connections from now on. Links stay as they are.

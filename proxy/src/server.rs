@@ -29,7 +29,7 @@ use crate::{
     cli::Start,
     clock::Clock,
     cluster::{self, ClusterParts},
-    config::{self, Config, Probes, secret},
+    config::{self, Config, ProbeTiming, Probes, secret},
     discovery::{self, Discovery},
     edge::{Edge, Settings},
     front::{FrontDoor, limits::Connections, listen},
@@ -121,7 +121,7 @@ async fn serve(start: Start, log: LogHandle) -> anyhow::Result<()> {
     let readiness = Readiness::new(sources.chain(["a first shard".into()]));
     let desk = ShardDesk::new(Arc::clone(&router), Arc::clone(&metrics));
     let tunnels = Arc::new(Tunnels::default());
-    let cluster = match mesh {
+    let (cluster, mesh) = match mesh {
         Some((mesh, claim_timeout)) => {
             let address = mesh.advertised().await.context("cluster.advertise")?;
             let me = Node { id: replica, address, started: clock.now() };
@@ -134,9 +134,10 @@ async fn serve(start: Start, log: LogHandle) -> anyhow::Result<()> {
                 readiness: readiness.clone(),
                 claim_timeout,
             };
-            Some(cluster::start(mesh, me, parts))
+            let (cluster, mesh) = cluster::start(mesh, me, parts);
+            (Some(cluster), Some(mesh))
         }
-        None => None,
+        None => (None, None),
     };
     let edge = Arc::new(Edge {
         router: Arc::clone(&router),
@@ -144,7 +145,7 @@ async fn serve(start: Start, log: LogHandle) -> anyhow::Result<()> {
         clock,
         metrics: Arc::clone(&metrics),
         tunnels,
-        cluster: cluster.as_ref().map(|(handle, _)| handle.clone()),
+        cluster: cluster.clone(),
         settings: ArcSwap::from_pointee(Settings::of(&config)),
     });
     let (inputs, inbox) = mpsc::channel(INPUTS);
@@ -163,6 +164,7 @@ async fn serve(start: Start, log: LogHandle) -> anyhow::Result<()> {
         token: config.admin.token_file.as_deref().map(secret::read_token).transpose().context("admin.token_file")?,
         readiness: readiness.clone(),
         tunnels: Arc::clone(&edge.tunnels) as _,
+        cluster: cluster.clone(),
         on_shard_events: {
             let desk = desk.clone();
             Arc::new(move |events| desk.publish(events))
@@ -183,10 +185,13 @@ async fn serve(start: Start, log: LogHandle) -> anyhow::Result<()> {
         },
         () = signals.told_to_leave() => {
             tracing::info!("told to leave before serving");
+            if let Some(cluster) = cluster {
+                cluster.quit().await;
+            }
             return Ok(());
         }
     }
-    readiness.clear_all();
+    readiness.stop_waiting();
     let connections = Connections::new(metrics.connections_open.clone(), metrics.connections.clone());
     let (close, closed) = watch::channel(false);
     let (leave, leaving) = watch::channel(false);
@@ -200,15 +205,16 @@ async fn serve(start: Start, log: LogHandle) -> anyhow::Result<()> {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), ?listen, admin = %config.admin.address, "serving");
 
     let edge = Arc::clone(&door.edge);
-    let mut reloader = Reloader { path, config, log, edge, admin: admin_state, desk, discovery, prober };
+    let mut reloader = Reloader { path, config, log, edge, admin: admin_state, desk, discovery, prober, mesh };
     let urgent = signals.serve_until_told(&mut reloader).await;
     readiness.draining();
-    if let Some((cluster, _)) = &cluster {
+    if let Some(cluster) = &cluster {
         cluster.leave().await;
     }
     let leaving = shutdown::Leaving { edge: Arc::clone(&door.edge), connections, close, leave };
     leaving.drain(&reloader.config.shutdown, urgent, &mut signals).await;
-    if let Some((cluster, _mesh)) = cluster {
+    if let Some(cluster) = cluster {
+        // The last word: until now this replica could be asked, and its tunnels counted.
         cluster.quit().await;
     }
     if let Some(writer) = snapshot {
@@ -243,7 +249,7 @@ fn room_hasher(config: &Config) -> anyhow::Result<KeyHasher> {
 }
 
 fn registry_settings(probes: &Probes) -> RegistrySettings {
-    let counts = |timing: &crate::config::ProbeTiming| (timing.rise, timing.fall);
+    let counts = |timing: &ProbeTiming| (timing.rise, timing.fall);
     RegistrySettings {
         tcp: probes.tcp.as_ref().map(counts),
         http: probes.http.as_ref().map(|probe| counts(&probe.timing)),

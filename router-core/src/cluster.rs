@@ -121,6 +121,11 @@ pub enum Input {
         /// `None` takes an earlier word back.
         state: Option<ShardState>,
     },
+    /// An operator has pinned, moved or ended a room at this replica, whose table has it already.
+    Changed {
+        /// The room.
+        key: RoomKey,
+    },
     /// Tunnels of this replica by shard; now and then, for others to see.
     Tunnels(Vec<(ShardName, u32)>),
     /// The bulk lane to a replica has room for another chunk.
@@ -158,8 +163,8 @@ pub enum Output {
     CloseTunnels {
         /// The room.
         key: RoomKey,
-        /// Where they may stay.
-        except: ShardId,
+        /// Where they may stay; `None` when the room's pin was ended and it is nowhere.
+        except: Option<ShardId>,
     },
     /// Shards changed by what other replicas say.
     Shards(Vec<ShardEvent>),
@@ -274,8 +279,13 @@ impl Cluster {
             Input::LinkDown(id) => self.link_down(id, now),
             Input::Received { from, message } => self.received(from, message, now),
             Input::Wanted { key, ticket } => self.wanted(key, ticket, now),
-            Input::Peers(addresses) => self.join.expect(addresses.len()),
+            Input::Peers(addresses) => {
+                // Some lists have this replica's own address and some have not.
+                let others = addresses.iter().filter(|address| **address != self.me.address).count();
+                self.join.expect(others + 1);
+            }
             Input::Ordered { shard, state } => self.ordered(shard, state, now),
+            Input::Changed { key } => self.push(key, now),
             Input::Tunnels(tunnels) => self.spread.count_tunnels(tunnels),
             Input::BulkDrained(id) => self.bulk_drained(id, now),
             Input::Overflowed(id) => self.repair.overflowed(id),
@@ -284,6 +294,11 @@ impl Cluster {
         }
         self.flush();
         std::mem::take(&mut self.out)
+    }
+
+    /// Claims that begin from now on wait so long for others.
+    pub fn set_claim_timeout(&mut self, claim_timeout: Duration) {
+        self.settings.claim_timeout = claim_timeout;
     }
 
     /// What this replica may be used for.

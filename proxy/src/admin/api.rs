@@ -1,5 +1,6 @@
 //! `/v1`: JSON in, JSON out, and errors that say what to do.
 
+pub(super) mod members;
 pub(super) mod rooms;
 pub(super) mod shards;
 
@@ -56,7 +57,7 @@ impl From<QueryRejection> for ApiError {
 pub(super) async fn unknown_path(uri: Uri) -> ApiError {
     ApiError::new(
         StatusCode::NOT_FOUND,
-        format!("there is no {}; try /healthz, /readyz, /metrics, /v1/shards or /v1/rooms", uri.path()),
+        format!("there is no {}; try /healthz, /readyz, /metrics, /v1/members, /v1/shards or /v1/rooms", uri.path()),
     )
 }
 
@@ -64,7 +65,7 @@ pub(super) async fn unknown_method(method: Method, uri: Uri) -> ApiError {
     ApiError::new(
         StatusCode::METHOD_NOT_ALLOWED,
         format!(
-            "{method} does not work on {}; there are GET /v1/shards, POST /v1/shards/NAME/drain (or ready, down), \
+            "{method} does not work on {}; there are GET /v1/members, GET /v1/shards, POST /v1/shards/NAME/drain (or ready, down), \
              GET /v1/rooms, and GET, PUT and DELETE /v1/rooms/ROOM",
             uri.path()
         ),

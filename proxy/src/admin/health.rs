@@ -16,6 +16,7 @@ pub struct Readiness(Arc<Mutex<Reasons>>);
 #[derive(Debug, Default)]
 struct Reasons {
     waiting_for: BTreeSet<String>,
+    joining: bool,
     draining: bool,
 }
 
@@ -24,7 +25,7 @@ impl Readiness {
     #[must_use]
     pub fn new(waiting_for: impl IntoIterator<Item = String>) -> Self {
         let waiting_for = waiting_for.into_iter().collect();
-        Self(Arc::new(Mutex::new(Reasons { waiting_for, draining: false })))
+        Self(Arc::new(Mutex::new(Reasons { waiting_for, ..Reasons::default() })))
     }
 
     /// Not ready until `source` is cleared.
@@ -37,9 +38,14 @@ impl Readiness {
         self.with(|reasons| reasons.waiting_for.remove(source));
     }
 
-    /// Nothing is waited for any more, whether it arrived or not.
-    pub fn clear_all(&self) {
+    /// No source is waited for any more, whether it arrived or not.
+    pub fn stop_waiting(&self) {
         self.with(|reasons| reasons.waiting_for.clear());
+    }
+
+    /// Whether this process is still taking over the pins of other replicas. Waiting for sources is another matter.
+    pub fn set_joining(&self, joining: bool) {
+        self.with(|reasons| reasons.joining = joining);
     }
 
     /// This process is leaving; there is no way back.
@@ -55,7 +61,8 @@ impl Readiness {
                 return Err("draining: this proxy is shutting down".into());
             }
             if reasons.waiting_for.is_empty() {
-                return Ok(());
+                let joining = "joining: taking over the other replicas' pins";
+                return if reasons.joining { Err(joining.into()) } else { Ok(()) };
             }
             let sources: Vec<_> = reasons.waiting_for.iter().map(String::as_str).collect();
             Err(format!("starting: waiting for {}", sources.join(", ")))
@@ -101,8 +108,13 @@ mod tests {
         assert!(readiness.is_ready());
         readiness.set_waiting("mesh");
         assert!(!readiness.is_ready());
-        readiness.draining();
         readiness.clear("mesh");
+        readiness.set_joining(true);
+        readiness.stop_waiting();
+        assert!(readiness.check().unwrap_err().starts_with("joining"), "no source's answer ends that");
+        readiness.set_joining(false);
+        assert!(readiness.is_ready());
+        readiness.draining();
         assert!(readiness.check().unwrap_err().starts_with("draining"));
     }
 }

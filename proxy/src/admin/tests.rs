@@ -105,6 +105,7 @@ async fn start(token: Option<&str>) -> Admin {
         token: token.map(Into::into),
         readiness: readiness.clone(),
         tunnels: Arc::clone(&tunnels) as Arc<dyn Tunnels>,
+        cluster: None,
         on_shard_events: Arc::new(move |events| seen.lock().unwrap().extend_from_slice(events)),
     });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

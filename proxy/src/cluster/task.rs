@@ -4,15 +4,16 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use router_core::{
-    cluster::{Cluster, ClusterEvent, ClusterSettings, Input, Node, Output, ReplicaState, message::Message},
+    cluster::{Cluster, ClusterEvent, ClusterSettings, Input, Node, Output, ReplicaId, ReplicaState, message::Message},
     router::{Decision, Refusal, Router},
+    shard::ShardId,
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::MissedTickBehavior,
 };
 
-use super::{Ask, ClusterHandle, INBOX, Member, View};
+use super::{Ask, ClusterHandle, INBOX, LaneBytes, Link, Member, View};
 use crate::{
     admin::{Readiness, Tunnels as _},
     clock::Clock,
@@ -28,8 +29,6 @@ const TICK: Duration = Duration::from_millis(10);
 const REPORT_EVERY: u32 = 100;
 /// Events of the mesh that may wait; beyond it the mesh stops reading.
 const EVENTS: usize = 4096;
-/// What `/readyz` calls the joining.
-const JOINING: &str = "the other replicas' pins";
 
 /// What the task works with.
 pub(crate) struct ClusterParts {
@@ -58,7 +57,7 @@ pub(crate) fn start(mesh: Mesh, me: Node, parts: ClusterParts) -> (ClusterHandle
     let mesh = Arc::new(mesh.start(me, events));
     let settings = ClusterSettings { claim_timeout: parts.claim_timeout, seed: rand::random() };
     let cluster = Cluster::new(me, Arc::clone(&parts.router), settings, parts.clock.now());
-    parts.readiness.set_waiting(JOINING);
+    parts.readiness.set_joining(true);
     let (inbox, asked) = mpsc::channel(INBOX);
     let (view, seen) = watch::channel(Arc::default());
     let task = Task { me, cluster, mesh: Arc::clone(&mesh), parts, waiting: HashMap::new(), tickets: 0, view };
@@ -99,7 +98,13 @@ impl Task {
                 self.waiting.insert(self.tickets, answer);
                 self.handle(Input::Wanted { key, ticket: self.tickets });
             }
-            Ask::Order { shard, state } => self.handle(Input::Ordered { shard, state }),
+            Ask::Order { shard, state, taken } => {
+                self.handle(Input::Ordered { shard, state });
+                // The operator may have hung up.
+                let _ = taken.send(());
+            }
+            Ask::Changed(key) => self.handle(Input::Changed { key }),
+            Ask::ClaimTimeout(timeout) => self.cluster.set_claim_timeout(timeout),
             Ask::Leave => self.handle(Input::Leave),
             Ask::Quit(said) => {
                 self.handle(Input::Quit);
@@ -149,8 +154,12 @@ impl Task {
                 }
             }
             Output::CloseTunnels { key, except } => {
-                let closed = self.parts.tunnels.close_room(key, Some(except));
+                let closed = self.parts.tunnels.close_room(key, except);
                 self.parts.metrics.cluster.healed_tunnels.inc_by(closed as u64);
+                if closed > 0 {
+                    let shard = except.map_or_else(|| "(none)".into(), |shard| self.name(shard));
+                    tracing::info!(room = %key, shard, tunnels = closed, "room is elsewhere now; closing its tunnels");
+                }
             }
             Output::Shards(events) => self.parts.desk.publish(&events),
             Output::Event(event) => self.event(&event),
@@ -170,19 +179,21 @@ impl Task {
             ClusterEvent::MemberState(id, state) => {
                 tracing::info!(replica = %id, state = state.as_str(), "replica changed state");
                 if *id == self.me.id && *state == ReplicaState::Ready {
-                    self.parts.readiness.clear(JOINING);
+                    self.parts.readiness.set_joining(false);
                 }
             }
             ClusterEvent::Conflict { key } => {
-                tracing::warn!(room = %key, "room pinned to two shards; counting its people")
+                tracing::warn!(room = %key, "room pinned to two shards; counting its people");
             }
             ClusterEvent::Settled { key, shard } => {
-                let shards = self.parts.router.shards();
-                let shard = shards.name(*shard).map_or("?", |name| name.as_str());
-                tracing::info!(room = %key, shard, "contested room settled");
+                tracing::info!(room = %key, shard = self.name(*shard), "contested room settled");
             }
             ClusterEvent::Claimed { .. } | ClusterEvent::Unconfirmed | ClusterEvent::Different { .. } => {}
         }
+    }
+
+    fn name(&self, shard: ShardId) -> String {
+        self.parts.router.shards().name(shard).map_or_else(|| "?".into(), ToString::to_string)
     }
 
     /// What changes slowly: this replica's tunnels for the others, and the picture for operators.
@@ -193,10 +204,17 @@ impl Task {
             (shard.name.clone(), u32::try_from(tunnels).unwrap_or(0))
         };
         self.handle(Input::Tunnels(shards.iter().map(open).collect()));
-        let links: Vec<_> = self.mesh.links().into_iter().map(|link| link.node.id).collect();
-        let member = |(node, state): (Node, ReplicaState)| {
-            let own = node.id == self.me.id;
-            Member { node, state, own, linked: own || links.contains(&node.id) }
+        let links = self.mesh.links();
+        let link = |id: ReplicaId| {
+            let info = links.iter().find(|link| link.node.id == id)?;
+            let (urgent, bulk) = info.waiting;
+            Some(Link { version: info.version, waiting: LaneBytes { urgent, bulk }, lag: info.lag })
+        };
+        let member = |(node, state): (Node, ReplicaState)| Member {
+            node,
+            state,
+            own: node.id == self.me.id,
+            link: link(node.id),
         };
         let members: Vec<_> = self.cluster.live().map(member).collect();
         let tunnels = shards.iter().map(|shard| (shard.name.clone(), self.cluster.tunnels_on(&shard.name))).collect();

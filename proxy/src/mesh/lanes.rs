@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -86,7 +87,8 @@ pub(super) struct Lanes {
 
 #[derive(Debug, Default)]
 struct Queues {
-    urgent: VecDeque<Bytes>,
+    /// With the time at which each came.
+    urgent: VecDeque<(Instant, Bytes)>,
     urgent_bytes: usize,
     bulk: VecDeque<Bytes>,
     bulk_bytes: usize,
@@ -134,7 +136,7 @@ impl Lanes {
             Lane::Bulk if queues.bulk_bytes + cost > self.bounds.bulk => return Sent::Full,
             Lane::Urgent => {
                 queues.urgent_bytes += cost;
-                queues.urgent.push_back(body);
+                queues.urgent.push_back((Instant::now(), body));
             }
             Lane::Bulk => {
                 queues.bulk_bytes += cost;
@@ -152,7 +154,9 @@ impl Lanes {
         let closing = *self.phase.borrow() != Phase::Open;
         let mut queues = self.queues();
         let mut count = 0;
-        while let Some(body) = queues.urgent.pop_front_if(|body| out.len() + HEADER + body.len() <= BATCH_BYTES) {
+        while let Some((_, body)) =
+            queues.urgent.pop_front_if(|(_, body)| out.len() + HEADER + body.len() <= BATCH_BYTES)
+        {
             queues.urgent_bytes -= body.len() + OVERHEAD;
             frame::put(out, Lane::Urgent, &body);
             count += 1;
@@ -227,6 +231,11 @@ impl Lanes {
     pub(super) async fn reached(&self, phase: Phase) {
         // The sender is a field of ours, so this cannot fail.
         let _ = self.phase.subscribe().wait_for(|now| *now >= phase).await;
+    }
+
+    /// How long the oldest urgent frame has waited.
+    pub(super) fn lag(&self) -> Duration {
+        self.queues().urgent.front().map_or(Duration::ZERO, |(since, _)| since.elapsed())
     }
 
     /// Bytes that wait, urgent and bulk.

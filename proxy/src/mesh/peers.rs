@@ -12,18 +12,26 @@ use tokio::{sync::watch, time::Instant};
 use super::{MeshEvent, Shared, dial::Targets};
 use crate::{config::Peer, discovery::Hosts};
 
+/// Whom to dial.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct PeerList {
+    pub(super) peers: Vec<Peer>,
+    /// DNS servers that know their names; empty means those of `/etc/resolv.conf`.
+    pub(super) servers: Vec<SocketAddr>,
+}
+
 /// Resolves the list again and again, until nobody can change it any more.
-pub(super) async fn run(
-    shared: Arc<Shared>,
-    targets: Arc<Targets>,
-    hosts: Hosts,
-    mut peers: watch::Receiver<Vec<Peer>>,
-) {
-    let mut book = Book { hosts, known: HashMap::new(), failing: BTreeSet::new() };
+pub(super) async fn run(shared: Arc<Shared>, targets: Arc<Targets>, mut peers: watch::Receiver<PeerList>) {
+    let mut servers = peers.borrow().servers.clone();
+    let mut book = Book { hosts: Hosts::new(servers.clone()), known: HashMap::new(), failing: BTreeSet::new() };
     let mut told: Option<BTreeSet<SocketAddr>> = None;
     loop {
         let started = Instant::now();
-        let list = peers.borrow_and_update().clone();
+        let PeerList { peers: list, servers: now } = peers.borrow_and_update().clone();
+        if servers != now {
+            book.hosts = Hosts::new(now.clone());
+            servers = now;
+        }
         // What needs no look-up does not wait for one.
         targets.list(&book.addresses(&list));
         book.look_up(&list).await;

@@ -15,6 +15,7 @@ use std::{
     collections::{HashMap, HashSet},
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use router_core::cluster::{Node, ReplicaId};
@@ -40,6 +41,8 @@ pub struct LinkInfo {
     pub side: Side,
     /// Bytes that wait to be sent: urgent, bulk.
     pub waiting: (usize, usize),
+    /// How long the oldest urgent frame has waited.
+    pub lag: Duration,
 }
 
 #[derive(Debug)]
@@ -187,6 +190,7 @@ impl Table {
             version: link.version,
             side: link.side,
             waiting: link.lanes.waiting(),
+            lag: link.lanes.lag(),
         };
         self.lock().links.values().map(info).collect()
     }

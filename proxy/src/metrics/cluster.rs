@@ -1,18 +1,25 @@
 //! What replicas that share pins have to tell: claims, conflicts, members, and the traffic between them.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Registry};
+use prometheus::{GaugeVec, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 use router_core::cluster::{ClaimOutcome, ClusterEvent, Lane, ReplicaState};
 
-use super::register::{counter, counters, gauges, histograms};
+use super::{
+    as_gauge,
+    register::{counter, counters, gauge, gauges, histograms, seconds_by},
+};
 use crate::{
     cluster::Member,
     mesh::{Counters as Mesh, Direction, Outcome, Side},
 };
 
-/// 100 µs, a local claim, to a second, far beyond `cluster.claim_timeout`.
-const CLAIM_BUCKETS: [f64; 11] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.15, 1.0];
+/// A millisecond, the state machine's resolution, to a second, far beyond `cluster.claim_timeout`.
+const CLAIM_BUCKETS: [f64; 9] = [0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.15, 1.0];
 
 /// `roompin_claim*`, `roompin_members`, `roompin_mesh_*` and the like.
 pub(crate) struct ClusterMetrics {
@@ -29,6 +36,12 @@ pub(crate) struct ClusterMetrics {
     mesh_bytes: IntCounterVec,
     mesh_dropped: IntCounterVec,
     mesh_handshakes: IntCounterVec,
+    mesh_links: IntGauge,
+    mesh_errors: IntCounter,
+    mesh_waiting: IntGaugeVec,
+    mesh_lag: GaugeVec,
+    /// Addresses that have series in the two above.
+    shown: Mutex<BTreeSet<String>>,
 }
 
 impl ClusterMetrics {
@@ -87,6 +100,25 @@ impl ClusterMetrics {
                 "Attempts to make a link between replicas, by how they ended.",
                 &["side", "outcome"],
             ),
+            mesh_links: gauge(to, "roompin_mesh_links", "Links to other replicas."),
+            mesh_errors: counter(
+                to,
+                "roompin_mesh_protocol_errors_total",
+                "Links ended because the replica at the other end broke the rules.",
+            ),
+            mesh_waiting: gauges(
+                to,
+                "roompin_mesh_waiting_bytes",
+                "Bytes that wait to be sent to a replica, by its address.",
+                &["member", "lane"],
+            ),
+            mesh_lag: seconds_by(
+                to,
+                "roompin_mesh_lag_seconds",
+                "How long the oldest decision for a replica has waited to be sent to it, by its address.",
+                &["member"],
+            ),
+            shown: Mutex::default(),
         }
     }
 
@@ -116,12 +148,37 @@ impl ClusterMetrics {
         self.claims.with_label_values(&[outcome]).observe(waited.as_secs_f64());
     }
 
+    /// Shows the links as they are now, and no more those that are gone.
+    fn show_links(&self, members: &[Member]) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gone = std::mem::take(&mut *shown);
+        for (member, link) in members.iter().filter_map(|member| Some((member, member.link?))) {
+            let address = member.node.address.to_string();
+            for (lane, bytes) in [("urgent", link.waiting.urgent), ("bulk", link.waiting.bulk)] {
+                self.mesh_waiting.with_label_values(&[&address, lane]).set(as_gauge(bytes));
+            }
+            self.mesh_lag.with_label_values(&[&address]).set(link.lag.as_secs_f64());
+            gone.remove(&address);
+            shown.insert(address);
+        }
+        for address in gone {
+            // An error says that there is none, which is what we want.
+            for lane in ["urgent", "bulk"] {
+                let _ = self.mesh_waiting.remove_label_values(&[&address, lane]);
+            }
+            let _ = self.mesh_lag.remove_label_values(&[&address]);
+        }
+    }
+
     /// Shows members and traffic as they are now.
     pub(crate) fn show(&self, members: &[Member], mesh: &Arc<Mesh>) {
         for state in [ReplicaState::Joining, ReplicaState::Ready, ReplicaState::Draining] {
             let count = members.iter().filter(|member| member.state == state).count();
-            self.members.with_label_values(&[state.as_str()]).set(i64::try_from(count).unwrap_or(i64::MAX));
+            self.members.with_label_values(&[state.as_str()]).set(as_gauge(count));
         }
+        self.show_links(members);
+        self.mesh_links.set(i64::try_from(mesh.links()).unwrap_or(i64::MAX));
+        raise(&self.mesh_errors, mesh.protocol_errors());
         for (lane, lane_name) in [(Lane::Urgent, "urgent"), (Lane::Bulk, "bulk")] {
             for (direction, name) in [(Direction::In, "in"), (Direction::Out, "out")] {
                 raise(&self.mesh_bytes.with_label_values(&[lane_name, name]), mesh.bytes(lane, direction));

@@ -35,6 +35,10 @@ pub(super) fn seconds(to: &Registry, name: &str, help: &str) -> prometheus::Gaug
     add(to, prometheus::Gauge::new(name, help))
 }
 
+pub(super) fn seconds_by(to: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::GaugeVec {
+    add(to, prometheus::GaugeVec::new(Opts::new(name, help), labels))
+}
+
 pub(super) fn histogram(to: &Registry, name: &str, help: &str, buckets: &[f64]) -> Histogram {
     add(to, Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())))
 }

@@ -9,6 +9,7 @@ use crate::{
     discovery::DiscoveryHandle,
     edge::{Edge, Settings},
     log::LogHandle,
+    mesh::{Keys, MeshHandle},
     probe::ProberHandle,
 };
 
@@ -23,6 +24,7 @@ pub(super) struct Reloader {
     pub(super) desk: ShardDesk,
     pub(super) discovery: DiscoveryHandle,
     pub(super) prober: ProberHandle,
+    pub(super) mesh: Option<Arc<MeshHandle>>,
 }
 
 impl Reloader {
@@ -62,7 +64,18 @@ impl Reloader {
                 return;
             }
         };
+        let keys = match loaded.config.cluster.as_ref().map(Keys::load).transpose() {
+            Ok(keys) => keys,
+            Err((field, error)) => {
+                self.edge.metrics.config_reloaded(false);
+                tracing::error!("the old configuration stays in force: {field} {error}");
+                return;
+            }
+        };
         self.admin.set_token(token.as_deref());
+        if let (Some(mesh), Some(keys)) = (&self.mesh, keys) {
+            mesh.set_keys(keys);
+        }
         self.take(loaded.config).await;
         self.edge.metrics.config_reloaded(true);
         tracing::info!("configuration reloaded");
@@ -74,6 +87,10 @@ impl Reloader {
         }
         self.edge.settings.store(Arc::new(Settings::of(&new)));
         self.edge.router.set_limits(new.rooms.ttl, new.rooms.max_pins);
+        if let (Some(cluster), Some(mesh), Some(handle)) = (&new.cluster, &self.mesh, &self.edge.cluster) {
+            mesh.set_peers(cluster.peers.clone(), cluster.servers.clone());
+            handle.set_claim_timeout(cluster.claim_timeout).await;
+        }
         self.prober.replace(&new.probes);
         // Behind the prober: what a probe that is off now reports late is not heard.
         self.desk.publish(&self.edge.router.set_registry(registry_settings(&new.probes)));

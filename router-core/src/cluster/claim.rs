@@ -281,7 +281,7 @@ impl Cluster {
             Err(refusal) => return self.refuse(key, refusal, now),
         };
         if matches!(merged, Merged::Moved { .. }) {
-            self.out.push(Output::CloseTunnels { key, except: decision.shard });
+            self.out.push(Output::CloseTunnels { key, except: Some(decision.shard) });
         }
         self.answer_all(key, &pin, decision, how, now);
     }

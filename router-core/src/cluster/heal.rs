@@ -50,7 +50,7 @@ impl Cluster {
     pub(super) fn contest(&mut self, key: RoomKey, loser: Pin, sits: (ShardId, u32), now: Timestamp) {
         let known = self.contests.rooms.contains_key(&key);
         if !known && self.contests.rooms.len() >= MAX_CONTESTS {
-            return self.out.push(Output::CloseTunnels { key, except: self.shard_of(key, now).unwrap_or(sits.0) });
+            return self.out.push(Output::CloseTunnels { key, except: self.shard_of(key, now).or(Some(sits.0)) });
         }
         let Some(shard) = self.router.shards().name(sits.0).cloned() else { return };
         self.begin(key, now);
@@ -159,7 +159,7 @@ impl Cluster {
         }
         if let Some(shard) = self.shard_of(key, now) {
             self.event(ClusterEvent::Settled { key, shard });
-            self.out.push(Output::CloseTunnels { key, except: shard });
+            self.out.push(Output::CloseTunnels { key, except: Some(shard) });
         }
     }
 

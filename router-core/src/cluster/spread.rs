@@ -94,12 +94,19 @@ impl Cluster {
         let before = self.router.get(key, now);
         match self.router.merge(key, pin.clone(), now) {
             Merged::Unchanged | Merged::Stale | Merged::Full => {}
-            Merged::Taken => self.arrived(key, now),
+            Merged::Taken => {
+                let lived = before.is_some_and(|(before, ..)| !before.ended);
+                if lived && pin.ended {
+                    // An operator has ended the room elsewhere: its people here are to meet the others again.
+                    self.out.push(Output::CloseTunnels { key, except: None });
+                }
+                self.arrived(key, now);
+            }
             Merged::Moved { from, to, tunnels } => {
                 match before {
                     Some((before, ..)) if before.epoch == pin.epoch => self.contest(key, before, (from, tunnels), now),
                     // Decided anew by somebody who knew the old decision.
-                    _ => self.out.push(Output::CloseTunnels { key, except: to }),
+                    _ => self.out.push(Output::CloseTunnels { key, except: Some(to) }),
                 }
                 self.arrived(key, now);
             }

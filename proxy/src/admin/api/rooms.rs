@@ -163,6 +163,9 @@ pub(in crate::admin) async fn put(
         return Err(ApiError::new(StatusCode::CONFLICT, message));
     }
     let outcome = state.router.pin(room.key, &shard, now).map_err(pin_refused)?;
+    if let Some(cluster) = &state.cluster {
+        cluster.changed(room.key).await;
+    }
     let after = state.router.shards();
     let id = after.by_name(shard.as_str()).map(|shard| shard.id);
     // After the pin has changed: whoever is cut now finds the new one.
@@ -213,7 +216,15 @@ pub(in crate::admin) async fn delete(
     let room = Room::of(&state, &uri)?;
     let now = state.clock.now();
     let before = state.router.lookup(room.key, now).ok_or_else(|| room.unknown())?;
-    if !state.router.unpin(room.key, now) {
+    let was_there = match &state.cluster {
+        Some(cluster) => {
+            let ended = state.router.end(room.key, now).is_some();
+            cluster.changed(room.key).await;
+            ended
+        }
+        None => state.router.unpin(room.key, now),
+    };
+    if !was_there {
         return Err(room.unknown());
     }
     let tunnels_closing = state.tunnels.close_room(room.key, None);

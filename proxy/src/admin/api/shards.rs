@@ -37,7 +37,10 @@ pub(in crate::admin) struct ShardView {
     source: String,
     present: bool,
     rooms: u32,
+    /// Through this replica.
     tunnels: usize,
+    /// Through all replicas, as of the last second.
+    tunnels_in_cluster: usize,
 }
 
 /// An agent's words as the API shows them.
@@ -73,6 +76,12 @@ pub(in crate::admin) struct ShardList {
 
 impl ShardView {
     fn new(shard: &Shard, state: &AdminState) -> Self {
+        let tunnels = state.tunnels.open_on(shard.id);
+        let everywhere = state.cluster.as_ref().map(|cluster| {
+            let view = cluster.view();
+            let found = view.tunnels.iter().find(|(name, _)| *name == shard.name);
+            found.map_or(0, |&(_, tunnels)| usize::try_from(tunnels).unwrap_or(usize::MAX))
+        });
         Self {
             name: shard.name.clone(),
             state: shard.state,
@@ -87,7 +96,8 @@ impl ShardView {
             source: shard.source.as_ref().into(),
             present: shard.present,
             rooms: state.router.rooms_on(shard.id),
-            tunnels: state.tunnels.open_on(shard.id),
+            tunnels,
+            tunnels_in_cluster: everywhere.unwrap_or(tunnels),
         }
     }
 }
@@ -98,7 +108,7 @@ pub(in crate::admin) async fn list(State(state): State<AdminState>) -> Json<Shar
     Json(ShardList { shards: shards.iter().map(|shard| ShardView::new(shard, &state)).collect() })
 }
 
-/// `POST /v1/shards/{name}/{order}`: the operator's order; it holds until `ready` takes it back or the process ends.
+/// `POST /v1/shards/{name}/{order}`: the operator's order; it holds until `ready` takes it back or the last replica ends.
 pub(in crate::admin) async fn order(
     State(state): State<AdminState>,
     Path((name, order)): Path<(String, String)>,
@@ -113,9 +123,14 @@ pub(in crate::admin) async fn order(
         }
     };
     let shard = known(&state.router.shards(), &name, StatusCode::NOT_FOUND)?;
-    let input = ShardInput::Operator { shard: shard.clone(), state: ordered };
-    let events = state.router.handle(input, state.clock.now());
-    (state.on_shard_events)(&events);
+    match &state.cluster {
+        Some(cluster) => cluster.order(shard.clone(), ordered).await,
+        None => {
+            let input = ShardInput::Operator { shard: shard.clone(), state: ordered };
+            let events = state.router.handle(input, state.clock.now());
+            (state.on_shard_events)(&events);
+        }
+    }
     let after = state.router.shards();
     let shard = after.by_name(shard.as_str()).ok_or_else(|| unknown(&after, &name, StatusCode::NOT_FOUND))?;
     // After the order holds: whoever is cut now comes back to another shard. Health alone cuts nobody: a tunnel that
