@@ -1,0 +1,142 @@
+//! Several replicas with one key, in front of the same shards.
+
+use std::{fs, net::SocketAddr, path::PathBuf};
+
+use loadtest::stub::StubShard;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{
+    house::{House, QUICK_PROBES, fixed, stub, until},
+    support::Port,
+};
+
+/// What a test starts, in one place.
+pub(crate) struct Town {
+    pub(crate) shards: Vec<StubShard>,
+    pub(crate) replicas: Vec<Replica>,
+    keys: TempDir,
+}
+
+/// One replica.
+pub(crate) struct Replica {
+    pub(crate) house: House,
+    /// Its mesh port.
+    pub(crate) mesh: Port,
+}
+
+/// What one replica's configuration says beside its addresses.
+pub(crate) struct Plan {
+    /// The `shards:` section.
+    pub(crate) shards: String,
+    /// Whom it dials.
+    pub(crate) peers: Vec<SocketAddr>,
+    /// What others dial, if that is not its mesh port.
+    pub(crate) advertise: Option<SocketAddr>,
+    /// The name of its key.
+    pub(crate) key: &'static str,
+}
+
+impl Town {
+    /// Shards, and no replica yet.
+    pub(crate) async fn new(shards: usize) -> Self {
+        let keys = tempfile::tempdir().expect("make a folder for keys");
+        let mut stubs = Vec::new();
+        for n in 0..shards {
+            stubs.push(stub(&format!("s{n}")).await);
+        }
+        Self { shards: stubs, replicas: Vec::new(), keys }
+    }
+
+    /// Shards, and replicas that all dial each other, ready.
+    pub(crate) async fn of(shards: usize, replicas: usize) -> Self {
+        let mut town = Self::new(shards).await;
+        let ports: Vec<_> = (0..replicas).map(|_| Port::reserve()).collect();
+        let peers: Vec<_> = ports.iter().map(Port::address).collect();
+        for port in ports {
+            let plan = town.plan(peers.clone());
+            town.launch(port, &plan);
+        }
+        town.ready().await;
+        town
+    }
+
+    /// The usual plan.
+    pub(crate) fn plan(&self, peers: Vec<SocketAddr>) -> Plan {
+        let shards = fixed(&self.shards.iter().collect::<Vec<_>>());
+        Plan { shards, peers, advertise: None, key: "key" }
+    }
+
+    /// The file of a key, made when it is first asked for.
+    pub(crate) fn key(&self, name: &str) -> PathBuf {
+        let path = self.keys.path().join(name);
+        if !path.exists() {
+            fs::write(&path, format!("{:032x}{:032x}\n", rand::random::<u128>(), rand::random::<u128>())).unwrap();
+        }
+        path
+    }
+
+    /// The configuration without its addresses.
+    pub(crate) fn body(&self, mesh: SocketAddr, plan: &Plan) -> String {
+        let peers: Vec<_> = plan.peers.iter().map(|peer| format!("\"{peer}\"")).collect();
+        let advertise = plan.advertise.map_or_else(String::new, |address| format!(", advertise: \"{address}\""));
+        format!(
+            "{}{QUICK_PROBES}threads: 1\n\
+             cluster: {{listen: \"{mesh}\", peers: [{}], key_file: \"{}\"{advertise}}}\n\
+             shutdown: {{drain_delay: 100ms, drain_window: 300ms}}\n\
+             log: {{level: info, access: off}}\n",
+            plan.shards,
+            peers.join(", "),
+            self.key(plan.key).display(),
+        )
+    }
+
+    /// Starts another replica, and waits for nothing.
+    pub(crate) fn launch(&mut self, mesh: Port, plan: &Plan) {
+        let house = House::launch(&self.body(mesh.address(), plan));
+        self.replicas.push(Replica { house, mesh });
+    }
+
+    /// Waits until every replica is ready and sees all others so.
+    pub(crate) async fn ready(&mut self) {
+        for replica in &mut self.replicas {
+            replica.house.ready().await;
+        }
+        let count = self.replicas.len();
+        for replica in &self.replicas {
+            replica.until_members(&format!("{count} ready and linked"), |members| whole(members, count)).await;
+        }
+    }
+
+    /// The replica's way in.
+    pub(crate) fn house(&self, replica: usize) -> &House {
+        &self.replicas[replica].house
+    }
+
+    /// The sum of a metric over all replicas.
+    pub(crate) async fn sum(&self, family: &str, label: &str) -> f64 {
+        let mut sum = 0.0;
+        for replica in &self.replicas {
+            sum += replica.house.metrics().await.sum(family, label);
+        }
+        sum
+    }
+}
+
+impl Replica {
+    /// Its live replicas.
+    pub(crate) async fn members(&self) -> Vec<Value> {
+        self.house.json("/v1/members").await["members"].as_array().expect("a list").clone()
+    }
+
+    /// Waits until its members are as they should be.
+    pub(crate) async fn until_members(&self, what: &str, done: impl Fn(&[Value]) -> bool) {
+        until(&format!("{} sees {what}", self.mesh.address()), async || done(&self.members().await)).await;
+    }
+}
+
+/// So many members, all ready and linked.
+pub(crate) fn whole(members: &[Value], count: usize) -> bool {
+    let fine = |member: &Value| member["state"] == "ready" && (member["own"] == true || !member["link"].is_null());
+    members.len() == count && members.iter().all(fine)
+}
