@@ -49,6 +49,8 @@ struct Task {
     waiting: HashMap<u64, oneshot::Sender<Result<Decision, Refusal>>>,
     tickets: u64,
     view: watch::Sender<Arc<View>>,
+    /// The view shows others than there are.
+    members_changed: bool,
 }
 
 /// Starts to take part as `me`.
@@ -60,7 +62,16 @@ pub(crate) fn start(mesh: Mesh, me: Node, parts: ClusterParts) -> (ClusterHandle
     parts.readiness.set_joining(true);
     let (inbox, asked) = mpsc::channel(INBOX);
     let (view, seen) = watch::channel(Arc::default());
-    let task = Task { me, cluster, mesh: Arc::clone(&mesh), parts, waiting: HashMap::new(), tickets: 0, view };
+    let task = Task {
+        me,
+        cluster,
+        mesh: Arc::clone(&mesh),
+        parts,
+        waiting: HashMap::new(),
+        tickets: 0,
+        view,
+        members_changed: false,
+    };
     tokio::spawn(task.run(asked, happened));
     (ClusterHandle { inbox, view: seen }, mesh)
 }
@@ -140,6 +151,9 @@ impl Task {
         for output in self.cluster.handle(input, self.parts.clock.now()) {
             self.carry_out(output);
         }
+        if std::mem::take(&mut self.members_changed) {
+            self.show();
+        }
     }
 
     fn carry_out(&mut self, output: Output) {
@@ -166,8 +180,10 @@ impl Task {
         }
     }
 
-    fn event(&self, event: &ClusterEvent) {
+    fn event(&mut self, event: &ClusterEvent) {
         self.parts.metrics.cluster.count(event);
+        self.members_changed |=
+            matches!(event, ClusterEvent::MemberUp(_) | ClusterEvent::MemberDown(_) | ClusterEvent::MemberState(..));
         match event {
             ClusterEvent::Decided(decision) => self.parts.metrics.decided(*decision),
             ClusterEvent::MemberUp(node) => {
@@ -196,7 +212,7 @@ impl Task {
         self.parts.router.shards().name(shard).map_or_else(|| "?".into(), ToString::to_string)
     }
 
-    /// What changes slowly: this replica's tunnels for the others, and the picture for operators.
+    /// What changes slowly: this replica's tunnels, for the others, and the picture of it all for operators.
     fn report(&mut self) {
         let shards = self.parts.router.shards();
         let open = |shard: &router_core::shard_set::Shard| {
@@ -204,6 +220,12 @@ impl Task {
             (shard.name.clone(), u32::try_from(tunnels).unwrap_or(0))
         };
         self.handle(Input::Tunnels(shards.iter().map(open).collect()));
+        self.show();
+    }
+
+    /// The picture for operators, as of now.
+    fn show(&mut self) {
+        let shards = self.parts.router.shards();
         let links = self.mesh.links();
         let link = |id: ReplicaId| {
             let info = links.iter().find(|link| link.node.id == id)?;
