@@ -220,6 +220,17 @@ pub struct ClusterSettings {
     pub seed: u64,
 }
 
+/// What a replica has begun and not ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UnderWay {
+    /// Rooms that somebody waits for.
+    pub claims: usize,
+    /// Questions to other replicas, without an answer as yet.
+    pub questions: usize,
+    /// Rooms that were found on two shards, those settled a moment ago included.
+    pub contests: usize,
+}
+
 /// One replica's share of the protocol. See the module.
 pub struct Cluster {
     me: Node,
@@ -278,6 +289,13 @@ impl Cluster {
     #[must_use]
     pub fn state(&self) -> ReplicaState {
         self.members.state()
+    }
+
+    /// What is under way: for tests and metrics. All of it is nothing again when all is quiet.
+    #[must_use]
+    pub fn under_way(&self) -> UnderWay {
+        let (claims, questions) = self.claims.counts();
+        UnderWay { claims, questions, contests: self.contests.count() }
     }
 
     /// The replicas that are live as this one sees it, itself included.

@@ -39,6 +39,10 @@ struct Contest {
 }
 
 impl Contests {
+    pub(super) fn count(&self) -> usize {
+        self.rooms.len()
+    }
+
     fn wake(&mut self, key: RoomKey, at: Timestamp) {
         self.timers.entry(at).or_default().push(key);
     }
