@@ -11,6 +11,7 @@ mod tests;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwapOption;
 use axum::{
     Router as Routes,
     extract::{DefaultBodyLimit, Request, State},
@@ -49,6 +50,8 @@ pub trait Tunnels: Send + Sync {
     fn name_of(&self, room: RoomKey) -> Option<String>;
     /// Starts to close the room's tunnels (Close 1012, jittered) but for those on `except`; tells how many.
     fn close_room(&self, room: RoomKey, except: Option<ShardId>) -> usize;
+    /// Starts to close all tunnels to a shard (Close 1012, spread over a few seconds); tells how many.
+    fn close_shard(&self, shard: ShardId) -> usize;
 }
 
 /// Called with what an operator's order changed, so that it is acted on like any other change of shards.
@@ -61,7 +64,8 @@ pub struct AdminState {
     metrics: Arc<Metrics>,
     hasher: KeyHasher,
     clock: Clock,
-    token: Option<Token>,
+    /// Exchanged on reload.
+    token: Arc<ArcSwapOption<Token>>,
     readiness: Readiness,
     tunnels: Arc<dyn Tunnels>,
     on_shard_events: OnShardEvents,
@@ -95,7 +99,7 @@ impl From<AdminParts> for AdminState {
             metrics: parts.metrics,
             hasher: parts.hasher,
             clock: parts.clock,
-            token: parts.token.as_deref().map(Token::new),
+            token: Arc::new(ArcSwapOption::from_pointee(parts.token.as_deref().map(Token::new))),
             readiness: parts.readiness,
             tunnels: parts.tunnels,
             on_shard_events: parts.on_shard_events,
@@ -105,6 +109,11 @@ impl From<AdminParts> for AdminState {
 }
 
 impl AdminState {
+    /// Asks for another token from now on; `None` only on loopback.
+    pub fn set_token(&self, token: Option<&str>) {
+        self.token.store(token.map(|token| Arc::new(Token::new(token))));
+    }
+
     /// Runs work that walks the whole table, or reads files, off the worker threads and not too often at once.
     async fn scan<T: Send + 'static>(&self, work: impl FnOnce(&Self) -> T + Send + 'static) -> Result<T, ApiError> {
         let place = Arc::clone(&self.scans).acquire_owned().await;

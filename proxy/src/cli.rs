@@ -26,8 +26,8 @@ Signals:
 
 Exit codes:
   0   done
-  1   failed while running (an address is in use, for example)
   64  the command line or the configuration is wrong
+  69  something that the configuration names is not to be had: a port is taken, for example
 
 Every field of the configuration: docs/configuration.md. Files to start from: deploy/examples/.";
 

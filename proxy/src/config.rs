@@ -5,6 +5,7 @@
 
 pub mod defaults;
 mod files;
+mod hosts;
 mod load;
 mod node;
 mod read;
@@ -17,10 +18,15 @@ mod summary;
 mod tests;
 mod value;
 
+pub use hosts::HostError;
 pub use load::{Loaded, MAX_FILE_BYTES};
 pub use report::{At, ConfigErrors, Finding};
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use router_core::shard::{ShardName, ShardSpec};
 
@@ -47,6 +53,8 @@ pub struct Config {
     pub admin: Admin,
     /// Pins on disk; `None` keeps them in memory only.
     pub snapshot: Option<Snapshot>,
+    /// Other replicas, with which pins are shared; `None` makes this one a lone replica.
+    pub cluster: Option<Cluster>,
     /// How the process leaves.
     pub shutdown: Shutdown,
     /// Logs.
@@ -211,6 +219,48 @@ pub struct Snapshot {
     pub path: PathBuf,
     /// Time between writes. Default 30 s.
     pub interval: Duration,
+}
+
+/// `cluster:`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// Where other replicas connect. Default `0.0.0.0:7946`.
+    pub listen: SocketAddr,
+    /// What other replicas dial to reach this one. `None`: the command line says it, or it is found out.
+    pub advertise: Option<Advertise>,
+    /// Whom to connect to; this replica itself may be among them.
+    pub peers: Vec<Peer>,
+    /// DNS servers that know the names of peers; empty means those of `/etc/resolv.conf`.
+    pub servers: Vec<SocketAddr>,
+    /// File with the key that all replicas share.
+    pub key_file: PathBuf,
+    /// File with a second key that is accepted too, while keys are changed.
+    pub previous_key_file: Option<PathBuf>,
+    /// How long a request for an unknown room waits for other replicas. Default 150 ms.
+    pub claim_timeout: Duration,
+}
+
+/// An address under which others reach this replica. Without a port it has that of `cluster.listen`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Advertise {
+    /// A specific address.
+    pub ip: IpAddr,
+    /// Its port, where that differs from the one listened on.
+    pub port: Option<u16>,
+}
+
+/// A host and port at which one or several replicas listen.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Peer {
+    /// One replica.
+    Address(SocketAddr),
+    /// Every address of a DNS name is a replica.
+    Name {
+        /// The name.
+        host: String,
+        /// The port of all of them.
+        port: u16,
+    },
 }
 
 /// `shutdown:`

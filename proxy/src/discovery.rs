@@ -26,6 +26,7 @@ use tokio::{
 
 use crate::config::{DnsRecord, DnsSource, Shards};
 
+pub(crate) use dns::Hosts;
 pub use error::DiscoveryError;
 
 /// After a reload, how long the shards of a vanished source stay for new sources to take them over.
@@ -237,6 +238,11 @@ impl Reporter {
     fn settled(&self) {
         self.first.mark();
     }
+}
+
+/// The names of the sources that [`Discovery::spawn`] starts for a configuration.
+pub fn source_names(config: &Shards) -> impl Iterator<Item = Arc<str>> {
+    sources(config).into_iter().map(|(name, _)| name)
 }
 
 /// One source as configured.

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use router_core::{
     placement,
     room::{KeyHasher, RoomKey, RoomName, Target},
-    router::{Decision, Outcome, Route, Router},
+    router::{self, Decision, Outcome, Route, Router},
     shard::{ShardId, ShardName},
     shard_set::{Shard, ShardSet},
 };
@@ -15,6 +15,7 @@ use router_core::{
 use crate::{
     admin::Tunnels as _,
     clock::Clock,
+    cluster::ClusterHandle,
     config::{AccessLog, Config, Front, Tunnels as TunnelSettings, Upstream},
     front::refusal::Refusal,
     metrics::{Metrics, ShardMetrics},
@@ -28,6 +29,8 @@ pub(crate) struct Edge {
     pub(crate) clock: Clock,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) tunnels: Arc<Tunnels>,
+    /// The other replicas, if there may be any.
+    pub(crate) cluster: Option<ClusterHandle>,
     pub(crate) settings: ArcSwap<Settings>,
 }
 
@@ -73,6 +76,14 @@ pub(crate) enum PinUse {
 }
 
 impl PinUse {
+    fn of(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Found => Self::Found,
+            Outcome::Made => Self::Made,
+            Outcome::Moved { .. } => Self::Moved,
+        }
+    }
+
     /// The word in access logs.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -110,20 +121,20 @@ impl Edge {
     ///
     /// # Errors
     /// When no shard may take it now.
-    pub(crate) fn route(&self, target: Target) -> Result<Routed, Refusal> {
+    pub(crate) async fn route(&self, target: Target) -> Result<Routed, Refusal> {
         let started = Instant::now();
-        let routed = self.decide(target);
+        let routed = self.decide(target).await;
         self.metrics.decision_seconds.observe(started.elapsed().as_secs_f64());
         routed
     }
 
-    fn decide(&self, target: Target) -> Result<Routed, Refusal> {
+    async fn decide(&self, target: Target) -> Result<Routed, Refusal> {
         let now = self.clock.now();
         let shards = self.router.shards();
         let (room, shard, pin) = match target {
             Target::Room(name) => {
                 let key = self.hasher.key(&name);
-                let (shard, pin) = self.pinned(key)?;
+                let (shard, pin) = self.pinned(key).await?;
                 (Some((key, name)), shard, pin)
             }
             Target::Page(name) => {
@@ -140,7 +151,7 @@ impl Edge {
     }
 
     /// The shard of a room, pinned now if it was not.
-    fn pinned(&self, key: RoomKey) -> Result<(ShardId, PinUse), Refusal> {
+    async fn pinned(&self, key: RoomKey) -> Result<(ShardId, PinUse), Refusal> {
         let now = self.clock.now();
         match self.router.route(key, now) {
             Route::Pinned(shard) => {
@@ -150,31 +161,36 @@ impl Edge {
             Route::Awaited(_) => return Err(Refusal::Awaited),
             Route::Unknown | Route::Lost(_) => {}
         }
-        let decision = self.router.decide(key, now, &[])?;
+        if let Some(cluster) = &self.cluster {
+            // Counted where it was decided.
+            let decision = cluster.want(key).await.inspect_err(|refusal| self.refused(*refusal))?;
+            return Ok((decision.shard, PinUse::of(decision.outcome)));
+        }
+        let decision = self.router.decide(key, now, &[]).inspect_err(|refusal| self.refused(*refusal))?;
         Ok((decision.shard, self.account(key, decision)))
+    }
+
+    fn refused(&self, refusal: router::Refusal) {
+        if refusal == router::Refusal::TableFull {
+            self.metrics.table_refusals.inc();
+        }
     }
 
     /// Counts a decision, and closes the tunnels that it leaves behind on another shard.
     fn account(&self, key: RoomKey, decision: Decision) -> PinUse {
         let Decision { shard, outcome } = decision;
+        self.metrics.decided(decision);
         match outcome {
-            Outcome::Found => {
-                self.metrics.pins_found.inc();
-                PinUse::Found
-            }
-            Outcome::Made => {
-                self.metrics.shard(shard).pins_made.inc();
-                PinUse::Made
-            }
+            Outcome::Found => self.metrics.pins_found.inc(),
+            Outcome::Made => {}
             Outcome::Moved { from } => {
-                self.metrics.pin_moved(from, shard);
                 let closed = self.tunnels.close_room(key, Some(shard));
                 let shards = self.router.shards();
                 let name = |id| shards.name(id).map_or("?", ShardName::as_str);
                 tracing::info!(room = %key, from = name(from), to = name(shard), tunnels_closed = closed, "room moved");
-                PinUse::Moved
             }
         }
+        PinUse::of(outcome)
     }
 
     /// Where else a request may go after no shard in `tried` accepted a connection.
@@ -184,6 +200,8 @@ impl Edge {
         let shards = self.router.shards();
         let (shard, pin) = match (routed.pin, routed.key()) {
             (PinUse::Found, _) => return None,
+            // Other replicas know of the pin by now, and may have sent people there.
+            (PinUse::Made | PinUse::Moved, _) if self.cluster.is_some() => return None,
             (PinUse::Made | PinUse::Moved, Some(key)) => {
                 let decision = self.router.decide_again(key, self.clock.now(), tried).ok()?;
                 (decision.shard, self.account(key, decision))

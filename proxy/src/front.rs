@@ -10,7 +10,11 @@ pub(crate) mod limits;
 pub(crate) mod listen;
 pub(crate) mod refusal;
 
-use std::{net::SocketAddr, sync::Arc, time::Instant as StdInstant};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant as StdInstant},
+};
 
 use bytes::BytesMut;
 use pingora::{apps::HttpServerApp, protocols::http::ServerSession, proxy::HttpProxy};
@@ -29,6 +33,9 @@ use crate::{
     http::{Gate, Passage},
     tunnel::{self, Upgrade},
 };
+
+/// How long a new connection may take for its first byte once the process leaves.
+const LAST_REQUEST: Duration = Duration::from_secs(1);
 
 /// What a connection needs: the shared edge, pingora, and the word that the process is leaving.
 #[derive(Clone)]
@@ -53,23 +60,15 @@ impl FrontDoor {
 
     /// Serves one request; gives the connection back if it may carry another.
     async fn next_request(&mut self, mut client: ClientStream, fresh: bool) -> Option<ClientStream> {
+        let began = Instant::now();
+        if !self.request_comes(&mut client, fresh).await {
+            return None;
+        }
+        // Not before: a reload that came while the connection was idle counts for its next request.
         let settings = self.edge.settings.load_full();
         let front = &settings.front;
-        let deadline = if fresh {
-            // The deadline runs from accept: a connection that says nothing at all is not kept for `keepalive`.
-            Instant::now() + front.head_timeout
-        } else {
-            let idle = tokio::time::timeout(front.keepalive, client.wait_for_request());
-            let came = tokio::select! {
-                biased;
-                came = idle => matches!(came, Ok(Ok(true))),
-                _ = self.leaving.wait_for(|&leaving| leaving) => false,
-            };
-            if !came {
-                return None;
-            }
-            Instant::now() + front.head_timeout
-        };
+        // From accept for the first request: a connection that says little is not kept for `keepalive`.
+        let deadline = if fresh { began } else { Instant::now() } + front.head_timeout;
         let (head, bytes) = match client.read_head(front.head_max_bytes, deadline).await {
             Ok(read) => read,
             Err(none) => {
@@ -79,7 +78,7 @@ impl FrontDoor {
         };
         let started = StdInstant::now();
         let origin = Origin::new(client.peer(), settings.trusted());
-        let routed = match self.route(&head, &bytes, &settings.room_parameter) {
+        let routed = match self.route(&head, &bytes, &settings.room_parameter).await {
             Ok(routed) => routed,
             Err(refusal) => {
                 self.refuse(client, refusal).await;
@@ -94,9 +93,33 @@ impl FrontDoor {
         self.hand_to_pingora(client, bytes, passage).await
     }
 
-    fn route(&self, head: &Head, bytes: &[u8], parameter: &str) -> Result<Routed, Refusal> {
+    /// Waits for the first byte of a request; no longer than the settings allow, nor for long once we leave.
+    async fn request_comes(&mut self, client: &mut ClientStream, fresh: bool) -> bool {
+        let limit = {
+            let front = &self.edge.settings.load().front;
+            if fresh { front.head_timeout } else { front.keepalive }
+        };
+        let leaving = async {
+            // An error means that the word can never come.
+            if self.leaving.wait_for(|&leaving| leaving).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            if fresh {
+                // Accepted just before the port closed: its request is on the way. Browsers that only connect ahead of
+                // need are not waited for.
+                tokio::time::sleep(LAST_REQUEST).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            came = tokio::time::timeout(limit, client.wait_for_request()) => matches!(came, Ok(Ok(true))),
+            () = leaving => false,
+        }
+    }
+
+    async fn route(&self, head: &Head, bytes: &[u8], parameter: &str) -> Result<Routed, Refusal> {
         let target = room::classify(head.path(bytes), head.query(bytes), parameter)?;
-        self.edge.route(target)
+        self.edge.route(target).await
     }
 
     async fn hand_to_pingora(&self, client: ClientStream, head: BytesMut, passage: Passage) -> Option<ClientStream> {

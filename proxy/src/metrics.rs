@@ -3,6 +3,7 @@
 //! The hot path holds handles and never looks a label up. What the router knows anyway (pins, table size, shard
 //! states) is not counted twice: it is read from the router when somebody scrapes.
 
+mod cluster;
 mod labels;
 mod process;
 mod register;
@@ -20,16 +21,16 @@ use arc_swap::ArcSwap;
 use prometheus::{Encoder, Histogram, IntCounter, IntCounterVec, IntGauge, Registry, TextEncoder};
 use router_core::{
     registry::ProbeKind,
-    router::Router,
+    router::{Decision, Outcome, Router},
     shard::{ShardId, ShardName, ShardState},
     shard_set::ShardSet,
 };
 
+use self::{cluster::ClusterMetrics, register as reg, runtime::Runtimes, shard::ShardFamilies};
 pub use self::{
     labels::{CloseReason, Direction, FrontRefusal, Label, ProbeResult, RequestOutcome, Success, TunnelOutcome},
     shard::{Counters, ShardMetrics, probe_name},
 };
-use self::{register as reg, runtime::Runtimes, shard::ShardFamilies};
 
 /// From 250 ns, a quarter of the budget of a known room's decision, to 100 ms, a claim's round trip gone wrong.
 const DECISION_BUCKETS: [f64; 10] = [250e-9, 500e-9, 1e-6, 2.5e-6, 5e-6, 10e-6, 100e-6, 1e-3, 10e-3, 100e-3];
@@ -55,6 +56,8 @@ pub struct Metrics {
     pub table_refusals: IntCounter,
     /// Writing and reading the snapshot.
     pub snapshot: SnapshotMetrics,
+    /// Sharing with other replicas.
+    pub(crate) cluster: ClusterMetrics,
     config_reloads: Counters<Success>,
     discovery_answers: IntCounterVec,
     discovery_errors: IntCounterVec,
@@ -149,6 +152,7 @@ impl Metrics {
                 "New rooms refused because rooms.max_pins was reached.",
             ),
             snapshot: SnapshotMetrics::new(to),
+            cluster: ClusterMetrics::new(to),
             config_reloads: Counters::new(|result| reloads.with_label_values(&[result])),
             discovery_answers: reg::counters(
                 to,
@@ -211,6 +215,15 @@ impl Metrics {
             }
         }
         self.shards.store(Arc::new(known));
+    }
+
+    /// Counts a decision of this replica.
+    pub fn decided(&self, decision: Decision) {
+        match decision.outcome {
+            Outcome::Found => {}
+            Outcome::Made => self.shard(decision.shard).pins_made.inc(),
+            Outcome::Moved { from } => self.pin_moved(from, decision.shard),
+        }
     }
 
     /// Counts a room that moved.

@@ -11,6 +11,7 @@ use anyhow::Context;
 use arc_swap::ArcSwap;
 use pingora::{proxy::http_proxy, server::configuration::ServerConf};
 use router_core::{
+    cluster::{Node, ReplicaId},
     pin::DeciderId,
     registry::RegistrySettings,
     room::KeyHasher,
@@ -21,17 +22,20 @@ use tokio::{
     sync::{mpsc, watch},
 };
 
-use self::{reload::Reloader, shards::ShardDesk, shutdown::Signals};
+pub(crate) use self::shards::ShardDesk;
+use self::{reload::Reloader, shutdown::Signals};
 use crate::{
-    admin::{self, AdminParts, Readiness},
+    admin::{self, AdminParts, AdminState, Readiness},
     cli::Start,
     clock::Clock,
-    config::{Config, Probes, secret},
-    discovery::Discovery,
+    cluster::{self, ClusterParts},
+    config::{self, Config, Probes, secret},
+    discovery::{self, Discovery},
     edge::{Edge, Settings},
     front::{FrontDoor, limits::Connections, listen},
     http::Gate,
     log::{self, LogHandle},
+    mesh::{Mesh, MeshConfig, RoomKeyId},
     metrics::Metrics,
     probe::Prober,
     snapshot::{self, SnapshotWriter},
@@ -46,6 +50,9 @@ const INPUTS: usize = 1024;
 
 /// Longest that connections wait for discovery's first answers after a start. Without them every room would get 503.
 const FIRST_ANSWERS: Duration = Duration::from_secs(5);
+
+/// Above all values of `upstream.connect_attempts`.
+const MOST_ATTEMPTS: usize = 32;
 
 /// How long restored pins wait for their shard to be discovered.
 const RESTORED_HOLD: Duration = Duration::from_secs(30);
@@ -80,13 +87,24 @@ async fn serve(start: Start, log: LogHandle) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::new());
     metrics.watch_runtime("main", tokio::runtime::Handle::current());
     let hasher = room_hasher(&config)?;
+    let replica = ReplicaId(rand::random());
     let router = Arc::new(Router::new(RouterSettings {
         ttl: config.rooms.ttl,
         max_pins: config.rooms.max_pins,
-        decider: DeciderId(rand::random()),
+        decider: DeciderId(replica.0),
         registry: registry_settings(&config.probes),
         restored_hold: RESTORED_HOLD,
     }));
+    // Ports first: when one is taken, the process that has it may be using the same snapshot.
+    let admin_port = TcpListener::bind(config.admin.address).await;
+    let admin_port = admin_port.with_context(|| format!("binding the admin port {}", config.admin.address))?;
+    let bind = |address| listen::bind(address).with_context(|| format!("binding {address}"));
+    let ports = config.listen.iter().copied().map(bind).collect::<Result<Vec<_>, _>>()?;
+    let mesh = match &config.cluster {
+        Some(cluster) => Some((bind_mesh(cluster, &config).await?, cluster.claim_timeout)),
+        None => None,
+    };
+
     let snapshot = match &config.snapshot {
         Some(place) => {
             let fingerprint = hasher.fingerprint();
@@ -99,26 +117,40 @@ async fn serve(start: Start, log: LogHandle) -> anyhow::Result<()> {
         None => None,
     };
 
-    // Ports first: when one is taken, nothing has been started yet.
-    let admin_port = TcpListener::bind(config.admin.address).await;
-    let admin_port = admin_port.with_context(|| format!("binding the admin port {}", config.admin.address))?;
-    let bind = |address| listen::bind(address).with_context(|| format!("binding {address}"));
-    let ports = config.listen.iter().copied().map(bind).collect::<Result<Vec<_>, _>>()?;
-
+    let sources = discovery::source_names(&config.shards).map(|name| name.as_ref().into());
+    let readiness = Readiness::new(sources.chain(["a first shard".into()]));
+    let desk = ShardDesk::new(Arc::clone(&router), Arc::clone(&metrics));
+    let tunnels = Arc::new(Tunnels::default());
+    let cluster = match mesh {
+        Some((mesh, claim_timeout)) => {
+            let address = mesh.advertised().await.context("cluster.advertise")?;
+            let me = Node { id: replica, address, started: clock.now() };
+            let parts = ClusterParts {
+                router: Arc::clone(&router),
+                clock,
+                metrics: Arc::clone(&metrics),
+                tunnels: Arc::clone(&tunnels),
+                desk: desk.clone(),
+                readiness: readiness.clone(),
+                claim_timeout,
+            };
+            Some(cluster::start(mesh, me, parts))
+        }
+        None => None,
+    };
     let edge = Arc::new(Edge {
         router: Arc::clone(&router),
         hasher: hasher.clone(),
         clock,
         metrics: Arc::clone(&metrics),
-        tunnels: Arc::new(Tunnels::default()),
+        tunnels,
+        cluster: cluster.as_ref().map(|(handle, _)| handle.clone()),
         settings: ArcSwap::from_pointee(Settings::of(&config)),
     });
-    let readiness = Readiness::new(["shards".into()]);
-    let desk = ShardDesk::new(Arc::clone(&router), Arc::clone(&metrics));
     let (inputs, inbox) = mpsc::channel(INPUTS);
     tokio::spawn(desk.clone().run(inbox, clock));
     let mut known = desk.watch();
-    let discovery = Discovery::spawn(&config.shards, inputs.clone(), shards::discovery_events(&metrics));
+    let discovery = Discovery::spawn(&config.shards, inputs.clone(), shards::discovery_events(&metrics, &readiness));
     let prober = Prober::spawn(&config.probes, desk.watch(), inputs, shards::probe_events(&router, &metrics));
     tokio::spawn(upkeep::run(Arc::clone(&edge)));
 
@@ -131,34 +163,54 @@ async fn serve(start: Start, log: LogHandle) -> anyhow::Result<()> {
         token: config.admin.token_file.as_deref().map(secret::read_token).transpose().context("admin.token_file")?,
         readiness: readiness.clone(),
         tunnels: Arc::clone(&edge.tunnels) as _,
-        on_shard_events: Arc::new(move |events| desk.publish(events)),
+        on_shard_events: {
+            let desk = desk.clone();
+            Arc::new(move |events| desk.publish(events))
+        },
     };
-    let admin = tokio::spawn(admin::serve(admin_port, admin.into(), turned(admin_ends)));
+    let admin_state = AdminState::from(admin);
+    let admin = tokio::spawn(admin::serve(admin_port, admin_state.clone(), turned(admin_ends)));
 
     let first_answers = async {
         discovery.settled().await;
         // An error means that the desk is gone, which nothing here can mend.
         let _ = known.wait_for(|shards| shards.iter().next().is_some()).await;
     };
-    if tokio::time::timeout(FIRST_ANSWERS, first_answers).await.is_err() {
-        tracing::warn!("shard sources have not answered yet; serving with the shards known so far");
+    tokio::select! {
+        answered = tokio::time::timeout(FIRST_ANSWERS, first_answers) => if answered.is_err() {
+            let missing = readiness.check().err().unwrap_or_default();
+            tracing::warn!("shard sources have not answered yet ({missing}); serving with the shards known so far");
+        },
+        () = signals.told_to_leave() => {
+            tracing::info!("told to leave before serving");
+            return Ok(());
+        }
     }
-    readiness.clear("shards");
+    readiness.clear_all();
     let connections = Connections::new(metrics.connections_open.clone(), metrics.connections.clone());
     let (close, closed) = watch::channel(false);
     let (leave, leaving) = watch::channel(false);
     let pingora = Arc::new(pingora_conf(&config));
     let door = FrontDoor { proxy: Arc::new(http_proxy(&pingora, Gate::new(Arc::clone(&edge)))), edge, leaving };
+    // Port 0 has become a real one.
+    let listen = ports.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
     for port in ports {
         tokio::spawn(listen::accept(port, door.clone(), connections.clone(), closed.clone()));
     }
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), listen = ?config.listen, admin = %config.admin.address, "serving");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), ?listen, admin = %config.admin.address, "serving");
 
-    let mut reloader = Reloader { path, config, log, edge: Arc::clone(&door.edge), discovery, prober };
+    let edge = Arc::clone(&door.edge);
+    let mut reloader = Reloader { path, config, log, edge, admin: admin_state, desk, discovery, prober };
     let urgent = signals.serve_until_told(&mut reloader).await;
     readiness.draining();
+    if let Some((cluster, _)) = &cluster {
+        cluster.leave().await;
+    }
     let leaving = shutdown::Leaving { edge: Arc::clone(&door.edge), connections, close, leave };
     leaving.drain(&reloader.config.shutdown, urgent, &mut signals).await;
+    if let Some((cluster, _mesh)) = cluster {
+        cluster.quit().await;
+    }
     if let Some(writer) = snapshot {
         // It counts and logs what goes wrong.
         let _ = writer.write_now().await;
@@ -167,6 +219,15 @@ async fn serve(start: Start, log: LogHandle) -> anyhow::Result<()> {
     let _ = tokio::time::timeout(Duration::from_secs(1), admin).await;
     tracing::info!("bye");
     Ok(())
+}
+
+async fn bind_mesh(cluster: &config::Cluster, config: &Config) -> anyhow::Result<Mesh> {
+    let room_key = config.rooms.key_file.as_deref().map(secret::read).transpose().context("rooms.key_file")?;
+    let advertise = std::env::var("ROOMPIN_ADVERTISE").ok().map(|value| value.parse()).transpose();
+    let advertise = advertise.map_err(|error| anyhow::anyhow!("ROOMPIN_ADVERTISE: {error}"))?;
+    let mesh = MeshConfig::new(cluster, advertise, RoomKeyId::of(room_key.as_deref()));
+    let mesh = mesh.map_err(|(field, error)| anyhow::anyhow!("{field}: {error}"))?;
+    Mesh::bind(mesh).await.with_context(|| format!("binding the mesh port {}", cluster.listen))
 }
 
 /// Resolves when the value turns true or its sender is gone.
@@ -183,19 +244,18 @@ fn room_hasher(config: &Config) -> anyhow::Result<KeyHasher> {
 
 fn registry_settings(probes: &Probes) -> RegistrySettings {
     let counts = |timing: &crate::config::ProbeTiming| (timing.rise, timing.fall);
-    let defaults = RegistrySettings::default();
     RegistrySettings {
-        tcp: probes.tcp.as_ref().map_or(defaults.tcp, counts),
-        http: probes.http.as_ref().map_or(defaults.http, |probe| counts(&probe.timing)),
-        agent: probes.agent.as_ref().map_or(defaults.agent, counts),
+        tcp: probes.tcp.as_ref().map(counts),
+        http: probes.http.as_ref().map(|probe| counts(&probe.timing)),
+        agent: probes.agent.as_ref().map(counts),
     }
 }
 
 /// Pingora as a library: it neither listens nor handles signals here.
 fn pingora_conf(config: &Config) -> ServerConf {
     ServerConf {
-        // Attempts are counted by the gate, which knows which of them may go elsewhere.
-        max_retries: usize::try_from(config.upstream.connect_attempts).unwrap_or(usize::MAX),
+        // Attempts are counted by the gate, which knows which of them may go elsewhere, and their limit may change.
+        max_retries: MOST_ATTEMPTS,
         upstream_keepalive_pool_size: config.upstream.pool_size,
         ..ServerConf::default()
     }

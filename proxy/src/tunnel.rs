@@ -116,6 +116,7 @@ async fn ask(shard: &mut TcpStream, head: &[u8], origin: &Origin, routed: &Route
 
 /// Passes the 101 on and hands both sockets to a task of their own, so that all of this here can be forgotten.
 async fn start(edge: &Arc<Edge>, client: ClientStream, shard: TcpStream, answer: Answer, routed: Routed) {
+    edge.tunnels.set_buffer_max(edge.settings.load().tunnels.buffer_max_bytes);
     let peer = client.peer();
     let (mut client, ahead, slot) = client.into_parts();
     if client.write_all(&answer.head).await.is_err() {
@@ -123,7 +124,7 @@ async fn start(edge: &Arc<Edge>, client: ClientStream, shard: TcpStream, answer:
         return;
     }
     let relay = |registered| Relay::new(client, shard, &ahead, &answer.rest, registered);
-    tokio::spawn(Session::open(edge, relay, routed, peer, slot));
+    tokio::spawn(Session::open(edge, relay, &routed, peer, slot));
 }
 
 /// Passes on what a shard says instead of 101, as far as it says how much that is, and closes.

@@ -1,6 +1,7 @@
-//! How long the decisions take that every request waits for: `cargo run --release --example decision_time`.
+//! How long the decisions take that every request waits for, and what a pin costs in memory:
+//! `cargo run --release -p router-core --example decision_time`.
 //!
-//! The design's budget: at most 1 µs for a known room.
+//! The design's budgets: at most 1 µs for a known room, and 120 MB for a million pins.
 
 use std::{
     hint::black_box,
@@ -11,13 +12,15 @@ use router_core::{
     pin::DeciderId,
     registry::{RegistrySettings, ShardInput},
     room::{KeyHasher, RoomKey, RoomName, Target, classify},
-    router::{Router, RouterSettings},
+    router::{Cursor, Router, RouterSettings},
     shard::{ShardName, ShardSpec, ShardState},
     time::Timestamp,
 };
 
 const ROOMS: u32 = 1_000_000;
 const SHARDS: u8 = 20;
+/// Pins of about 40 bytes in a message of 32 KiB.
+const CHUNK: usize = 800;
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -25,6 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let keys: Vec<RoomKey> = (0..ROOMS).map(|n| hasher.key(&RoomName::new("", &format!("room-{n}")))).collect();
     let router = router()?;
 
+    let before = resident();
     report("decide, new room", &keys, |key| {
         _ = black_box(router.decide(key, NOW, &[]));
     });
@@ -34,9 +38,26 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     report("decide, known room", &keys, |key| {
         _ = black_box(router.decide(key, NOW, &[]));
     });
-    let start = Instant::now();
-    router.expire(NOW);
-    println!("{:24} {:>8.1?} in all", "sweep, nothing over", start.elapsed());
+    if let (Some(before), Some(after)) = (before, resident()) {
+        let bytes = after.saturating_sub(before);
+        let (each, all) = (bytes / u64::from(ROOMS), bytes / 1_000_000);
+        println!("{:24} {each:>6} bytes each, {all} MB in all", "memory of a pin");
+    }
+    in_all("sweep, nothing over", || _ = router.expire(NOW));
+    in_all("digest", || _ = black_box(router.digest()));
+    in_all("uses, all groups", || (0..=u8::MAX).for_each(|group| _ = black_box(router.used_since(group, NOW))));
+    in_all("one leaf's pins", || _ = black_box(router.pins_of_group(7, Some(7), NOW)));
+
+    let other = self::router()?;
+    in_all("snapshot into another", || {
+        let mut cursor = Some(Cursor::default());
+        while let Some(from) = cursor {
+            let (pins, next) = router.next_chunk(from, CHUNK, NOW);
+            pins.into_iter().for_each(|(key, pin)| _ = black_box(other.merge(key, pin, NOW)));
+            cursor = next;
+        }
+    });
+    println!("{:24} {:>6}", "and then they agree", router.digest() == other.digest());
 
     for (what, query) in [
         ("name, plain", "token=abcdef&room=TeamMeetingOfTuesday"),
@@ -73,6 +94,20 @@ fn router() -> Result<Router, Box<dyn std::error::Error>> {
     let hold_down = Duration::from_secs(30);
     router.handle(ShardInput::Discovered { source: "example".into(), shards, hold_down }, NOW);
     Ok(router)
+}
+
+fn in_all(what: &str, f: impl FnOnce()) {
+    let start = Instant::now();
+    f();
+    println!("{what:24} {:>8.1?} in all", start.elapsed());
+}
+
+/// Bytes of memory in use by this process, where the system tells.
+fn resident() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
 }
 
 fn report(what: &str, keys: &[RoomKey], mut each: impl FnMut(RoomKey)) {

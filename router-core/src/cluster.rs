@@ -68,6 +68,18 @@ pub enum ReplicaState {
     Draining,
 }
 
+impl ReplicaState {
+    /// The word in logs, metrics and the admin API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Joining => "joining",
+            Self::Ready => "ready",
+            Self::Draining => "draining",
+        }
+    }
+}
+
 /// Which queue of a connection a message waits in. Bulk never delays urgent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Lane {

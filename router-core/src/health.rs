@@ -33,6 +33,15 @@ impl RiseFall {
         (self.is_up() != was_up).then_some(!was_up)
     }
 
+    /// Takes other counts. The verdict stays, and so do the results in a row that speak against it, as far as they do
+    /// not change it: the next one of them does then.
+    pub fn set_counts(&mut self, rise: u32, fall: u32) {
+        let (was_up, failures) = (self.is_up(), self.top().saturating_sub(self.level));
+        (self.rise, self.fall) = (rise.max(1), fall.max(1));
+        self.level =
+            if was_up { self.top().saturating_sub(failures).max(self.rise) } else { self.level.min(self.rise - 1) };
+    }
+
     /// The present verdict.
     #[must_use]
     pub fn is_up(&self) -> bool {
@@ -79,7 +88,52 @@ mod tests {
         assert_eq!(run(&mut check, "-+-+"), "DUDU");
     }
 
+    #[test]
+    fn other_counts_leave_the_verdict_and_what_speaks_against_it() {
+        let mut check = RiseFall::new(2, 3);
+        assert_eq!(run(&mut check, "+--"), "...");
+        check.set_counts(2, 2);
+        assert!(check.is_up(), "two failures would be enough now, but the verdict fell under other counts");
+        assert_eq!(run(&mut check, "-"), "D");
+        check.set_counts(4, 3);
+        assert_eq!(run(&mut check, "+++"), "...");
+        check.set_counts(2, 3);
+        assert!(!check.is_up());
+        assert_eq!(run(&mut check, "+--+---"), "U.....D");
+        check.set_counts(0, 0);
+        assert_eq!(run(&mut check, "+-"), "UD");
+    }
+
+    #[test]
+    fn failures_so_far_count_towards_a_larger_fall() {
+        let mut check = RiseFall::new(2, 3);
+        assert_eq!(run(&mut check, "+--"), "...");
+        check.set_counts(2, 5);
+        assert_eq!(run(&mut check, "---"), "..D");
+    }
+
     proptest::proptest! {
+        #[test]
+        fn other_counts_never_change_a_verdict(
+            counts in proptest::collection::vec((0u32..6, 0u32..6, proptest::collection::vec(proptest::bool::ANY, 0..6)), 1..8),
+        ) {
+            let mut check = RiseFall::new(2, 3);
+            for (rise, fall, results) in counts {
+                let before = check.is_up();
+                check.set_counts(rise, fall);
+                proptest::prop_assert_eq!(check.is_up(), before);
+                let (mut up, mut run) = (before, 0);
+                for ok in results {
+                    run = if ok == up { 0 } else { run + 1 };
+                    let changed = check.record(ok).is_some();
+                    let enough = if up { fall.max(1) } else { rise.max(1) };
+                    // Earlier results may have counted already, so it may come sooner, but never later.
+                    proptest::prop_assert!(changed || run < enough);
+                    if changed { up = ok; run = 0 }
+                }
+            }
+        }
+
         /// Against the plain reading: up after `rise` successes in a row, down after `fall` failures in a row.
         #[test]
         fn agrees_with_counting_runs(rise in 1u32..5, fall in 1u32..5, results: Vec<bool>) {

@@ -4,6 +4,7 @@
 //! the picture to decide by. It reads no clock and opens no socket.
 
 mod entry;
+mod input;
 mod names;
 mod orders;
 #[cfg(test)]
@@ -18,126 +19,17 @@ use std::{
 
 use self::{entry::Entry, names::Names, orders::Orders};
 use crate::{
-    agent_check::AgentReply,
     cluster::{ReplicaId, message::Order},
     shard::{ShardId, ShardName, ShardSpec, ShardState},
     shard_set::ShardSet,
     time::Timestamp,
 };
 
-pub use self::{names::MAX_SHARD_NAMES, votes::Votes};
-
-/// How a shard was probed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ProbeKind {
-    /// A TCP connection.
-    Tcp,
-    /// An HTTP request with an expected status.
-    Http,
-    /// The connection to the agent. A failure changes nothing, as in HAProxy: what counts is what the agent says.
-    Agent,
-}
-
-/// One thing that one source says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ShardInput {
-    /// The whole list of one discovery source, in place of its last one.
-    Discovered {
-        /// The source's name.
-        source: Arc<str>,
-        /// All its shards. One without an address counts as not listed.
-        shards: Vec<ShardSpec>,
-        /// How long a shard that the source ceases to list stays as it was, from the first list without it.
-        hold_down: Duration,
-    },
-    /// The result of one probe.
-    Probed {
-        /// The shard.
-        shard: ShardName,
-        /// The kind of probe.
-        probe: ProbeKind,
-        /// What went wrong, if anything.
-        result: Result<(), String>,
-    },
-    /// What a shard's agent said.
-    Agent {
-        /// The shard.
-        shard: ShardName,
-        /// Its words.
-        reply: AgentReply,
-    },
-    /// What an operator orders. It outlives the shard: an order holds when the shard is gone and comes back.
-    Operator {
-        /// The shard, which must have been known once.
-        shard: ShardName,
-        /// The order; `None` takes it back.
-        state: Option<ShardState>,
-    },
-    /// How the cluster's replicas vote on shards, this one among them; in place of the last votes. A shard without a
-    /// vote is this replica's to judge, as all are without a cluster.
-    Voted {
-        /// By shard.
-        votes: Vec<(ShardName, Votes)>,
-    },
-    /// Time passes: removes what outlived its hold-down.
-    Tick,
-}
-
-/// Something that changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ShardEvent {
-    /// A shard is there.
-    Added(ShardName),
-    /// A shard is gone, or a place that was kept for one named by restored pins.
-    Gone(ShardName),
-    /// A shard's state changed.
-    Changed {
-        /// The shard.
-        shard: ShardName,
-        /// The state it had.
-        from: ShardState,
-        /// The state it has.
-        to: ShardState,
-        /// Why, in words for a human.
-        why: String,
-    },
-    /// A shard has other addresses; its pins stay.
-    Readdressed(ShardName),
-    /// A shard's effective weight changed, in hundredths.
-    Reweighted {
-        /// The shard.
-        shard: ShardName,
-        /// The weight it had.
-        from: u32,
-        /// The weight it has.
-        to: u32,
-    },
-    /// A shard or an order that could not be taken; said once, not with each repetition of a list.
-    Refused {
-        /// The shard.
-        shard: ShardName,
-        /// Why, in words for a human.
-        why: String,
-    },
-}
-
-/// Counts of checks in a row, as `(rise, fall)`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RegistrySettings {
-    /// For TCP probes.
-    pub tcp: (u32, u32),
-    /// For HTTP probes.
-    pub http: (u32, u32),
-    /// For what agents say about their health.
-    pub agent: (u32, u32),
-}
-
-/// HAProxy's defaults: `rise 2 fall 3` for health checks, and an agent is believed at once.
-impl Default for RegistrySettings {
-    fn default() -> Self {
-        Self { tcp: (2, 3), http: (2, 3), agent: (1, 1) }
-    }
-}
+pub use self::{
+    input::{ProbeKind, RegistrySettings, ShardEvent, ShardInput},
+    names::MAX_SHARD_NAMES,
+    votes::Votes,
+};
 
 /// All shards, and all that is known about them.
 #[derive(Debug)]
@@ -212,6 +104,16 @@ impl Registry {
         events
     }
 
+    /// Takes other counts, and returns what that changed. Verdicts so far stay, but for those of a kind of probe that
+    /// is switched off, which end.
+    pub fn set_settings(&mut self, settings: RegistrySettings) -> Vec<ShardEvent> {
+        self.settings = settings;
+        self.entries.values_mut().for_each(|entry| entry.set_settings(settings));
+        let mut events = Vec::new();
+        self.publish(&mut events);
+        events
+    }
+
     /// Keeps places for shards that restored pins name: until then their rooms wait for them. Adds the names' numbers to
     /// `ids`; `None` when there are too many names.
     pub(crate) fn keep_places<'a>(
@@ -229,15 +131,10 @@ impl Registry {
         self.publish(&mut Vec::new());
     }
 
-    /// A place for a shard, unless it has one, or is gone by the votes of the cluster. To be published.
+    /// A place for a shard, unless it has one. To be published.
     fn reserve_place(&mut self, name: &ShardName, until: Timestamp) -> Option<ShardId> {
         let id = self.names.intern(name)?;
-        if self.entries.contains_key(name) {
-            return Some(id);
-        }
-        if self.votes.get(name).is_some_and(|votes| votes.say_down()) {
-            self.gone.insert(name.clone());
-        } else {
+        if !self.entries.contains_key(name) {
             self.gone.remove(name);
             self.entries.insert(name.clone(), Entry::awaited(id, name.clone(), until, self.settings));
         }
@@ -246,16 +143,16 @@ impl Registry {
 
     /// Keeps a place for one shard that a pin from another replica names; its number, unless there are too many names.
     pub(crate) fn keep_place(&mut self, name: &ShardName, until: Timestamp) -> Option<ShardId> {
-        let id = self.reserve_place(name, until);
+        let id = self.reserve_place(name, until)?;
         self.publish(&mut Vec::new());
-        id
+        Some(id)
     }
 
     /// The number of a name, without a place for its shard; `None` when there are too many.
     pub(crate) fn number(&mut self, name: &ShardName) -> Option<ShardId> {
-        let id = self.names.intern(name);
+        let id = self.names.intern(name)?;
         self.publish(&mut Vec::new());
-        id
+        Some(id)
     }
 
     fn discovered(

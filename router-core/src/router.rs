@@ -118,6 +118,14 @@ impl Router {
         events
     }
 
+    /// Judges the shards' health by other counts from now on; see [`Registry::set_settings`].
+    pub fn set_registry(&self, settings: RegistrySettings) -> Vec<ShardEvent> {
+        let mut registry = self.registry();
+        let events = registry.set_settings(settings);
+        self.publish(&registry);
+        events
+    }
+
     /// Takes other limits. Pins beyond a lower bound stay; only new ones are refused.
     pub fn set_limits(&self, ttl: Duration, max_pins: usize) {
         self.ttl.store(millis(ttl), Relaxed);

@@ -27,7 +27,7 @@ pub struct Shard {
     pub id: ShardId,
     /// Its stable name.
     pub name: ShardName,
-    /// Where its web server listens. Empty only while a restored pin awaits it.
+    /// Where its web server listens. Empty only while pins await it.
     pub addresses: Arc<[SocketAddr]>,
     /// Effective weight in hundredths: 100% of weight `w` is `w * 100`, so at most 25600.
     pub weight: u32,
@@ -47,9 +47,9 @@ pub struct Shard {
     pub why: String,
     /// Port of its agent check, if it has one.
     pub agent_port: Option<u16>,
-    /// Whether its source lists it now: false while only the hold-down or a restored pin keeps it.
+    /// Whether its source lists it now: false while only the hold-down, a pin or the votes of others keep it.
     pub present: bool,
-    /// Which discovery source it came from; empty for a shard that only restored pins name.
+    /// Which discovery source it came from; empty for a shard that only pins name.
     pub source: Arc<str>,
     /// Until when a shard without addresses is waited for.
     pub(crate) awaited_until: Timestamp,

@@ -35,7 +35,7 @@ impl Token {
 
 /// Middleware around `/v1`.
 pub(super) async fn guard(State(state): State<AdminState>, request: Request, next: Next) -> Result<Response, ApiError> {
-    match &state.token {
+    match state.token.load().as_deref() {
         Some(token) if is_write(request.method()) => bearer(token, request.headers())?,
         Some(_) => {}
         None => {

@@ -37,6 +37,11 @@ impl Readiness {
         self.with(|reasons| reasons.waiting_for.remove(source));
     }
 
+    /// Nothing is waited for any more, whether it arrived or not.
+    pub fn clear_all(&self) {
+        self.with(|reasons| reasons.waiting_for.clear());
+    }
+
     /// This process is leaving; there is no way back.
     pub fn draining(&self) {
         self.with(|reasons| reasons.draining = true);

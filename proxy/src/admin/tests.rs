@@ -53,6 +53,13 @@ impl Tunnels for FakeTunnels {
         tunnels.retain(|tunnel| tunnel.0 != room || Some(tunnel.1) == except);
         before - tunnels.len()
     }
+
+    fn close_shard(&self, shard: ShardId) -> usize {
+        let mut tunnels = self.0.lock().unwrap();
+        let before = tunnels.len();
+        tunnels.retain(|tunnel| tunnel.1 != shard);
+        before - tunnels.len()
+    }
 }
 
 struct Admin {

@@ -92,6 +92,11 @@ pub const ADMIN_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCAL
 /// The most that a crash may cost; a write of a million pins takes a fraction of it.
 pub const SNAPSHOT_INTERVAL: Duration = secs(30);
 
+/// All IPv4 interfaces, on the port that gossiping software is usually found at.
+pub const CLUSTER_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 7946);
+/// A hundred round trips inside a data centre, and nothing that a person joining a call notices.
+pub const CLAIM_TIMEOUT: Duration = Duration::from_millis(150);
+
 /// Two probes of a usual load balancer.
 pub const DRAIN_DELAY: Duration = secs(5);
 /// With the delay below Kubernetes' 30 s until SIGKILL.
@@ -114,6 +119,7 @@ impl Default for Config {
             probes: Probes::default(),
             admin: Admin::default(),
             snapshot: None,
+            cluster: None,
             shutdown: Shutdown::default(),
             log: Log::default(),
         }

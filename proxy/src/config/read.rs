@@ -1,6 +1,7 @@
 //! The sections of the file, field by field, with their bounds.
 
 mod advice;
+mod cluster;
 mod probes;
 mod shards;
 
@@ -30,6 +31,7 @@ pub(super) fn config(root: &mut Section<'_>) -> Config {
     let listen = listen(root);
     let admin_section = root.section("admin");
     let admin = admin(admin_section, &listen);
+    let cluster = cluster::read(root, &listen, admin.address);
     let found = shards::read(root);
     let config = Config {
         listen: listen.into_iter().map(|(_, address)| address).collect(),
@@ -42,6 +44,7 @@ pub(super) fn config(root: &mut Section<'_>) -> Config {
         shards: found,
         admin,
         snapshot: snapshot(root),
+        cluster,
         shutdown: shutdown(root.section("shutdown")),
         log: log(root.section("log")),
     };

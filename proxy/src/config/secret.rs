@@ -1,4 +1,4 @@
-//! Files that hold a secret: the admin token and the key of room names.
+//! Files that hold a secret: the admin token, the key of room names, the key that replicas share.
 //!
 //! `check`, start and reload all read them here, so that what was checked is what is used.
 
@@ -7,6 +7,8 @@ use std::{
     io::{self, Read},
     path::Path,
 };
+
+use crate::mesh::{KeyError, MeshKey};
 
 /// Largest secret; a bigger file is the wrong file.
 const MAX_BYTES: u64 = 4096;
@@ -26,6 +28,9 @@ pub enum SecretError {
     /// A token that an HTTP header could not carry.
     #[error("must hold one line of visible ASCII characters without spaces")]
     NotAToken,
+    /// A mesh key that could be guessed, or that is written in no known way.
+    #[error("{0}")]
+    NotAKey(#[from] KeyError),
 }
 
 /// The content of a file, without white space at its end (editors add newlines).
@@ -33,6 +38,24 @@ pub enum SecretError {
 /// # Errors
 /// When it cannot be read, or nothing remains, or it is too large.
 pub fn read(path: &Path) -> Result<Vec<u8>, SecretError> {
+    let mut content = read_raw(path)?;
+    content.truncate(content.trim_ascii_end().len());
+    if content.is_empty() { Err(SecretError::Empty) } else { Ok(content) }
+}
+
+/// The key that replicas share, see [`MeshKey::parse`].
+///
+/// # Errors
+/// As [`read`], and [`SecretError::NotAKey`].
+pub fn read_mesh_key(path: &Path) -> Result<MeshKey, SecretError> {
+    match read_raw(path)?.as_slice() {
+        [] => Err(SecretError::Empty),
+        content => Ok(MeshKey::parse(content)?),
+    }
+}
+
+/// The content of a file as it is.
+fn read_raw(path: &Path) -> Result<Vec<u8>, SecretError> {
     // Asked before opening: opening a FIFO waits for its writer.
     if !path.metadata()?.is_file() {
         return Err(io::Error::other("not a file").into());
@@ -43,8 +66,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, SecretError> {
     if content.len() as u64 > MAX_BYTES {
         return Err(SecretError::TooLarge);
     }
-    content.truncate(content.trim_ascii_end().len());
-    if content.is_empty() { Err(SecretError::Empty) } else { Ok(content) }
+    Ok(content)
 }
 
 /// A bearer token: as [`read`], and one word that an `Authorization` header can carry.

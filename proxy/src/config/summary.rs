@@ -60,6 +60,7 @@ impl Display for Summary<'_> {
             None => "are open to everybody on this machine".into(),
         };
         writeln!(f, "  admin    {}; writes {writes}", admin.address)?;
+        cluster(config, f)?;
         let shutdown = &config.shutdown;
         writeln!(
             f,
@@ -111,6 +112,16 @@ fn probes(config: &Config, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         line("agent", timing)?;
     }
     Ok(())
+}
+
+fn cluster(config: &Config, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let Some(cluster) = &config.cluster else {
+        return writeln!(f, "  cluster  off: this replica shares its pins with nobody");
+    };
+    let keys = if cluster.previous_key_file.is_some() { "two keys" } else { "one key" };
+    let claim = show_duration(cluster.claim_timeout);
+    let peers = if cluster.peers.is_empty() { "nobody".into() } else { list(&cluster.peers) };
+    writeln!(f, "  cluster  {}, with {keys}; dials {peers}; a new room waits up to {claim}", cluster.listen)
 }
 
 fn list(items: &[impl Display]) -> String {

@@ -1,10 +1,15 @@
 //! The reader against whole files: mistakes, defaults, examples, documentation, limits.
 
+mod cluster;
 mod examples;
 
 use std::{fmt::Write, path::Path, time::Duration};
 
 use super::{AccessLog, Config, ConfigErrors, DnsRecord, HttpProbe, Loaded, ProbeTiming, Shards};
+
+/// 32 bytes as base64, and others as hex.
+const MESH_KEY: &str = "x2H4gNOuGPQJdXbtlpLzCcnnRZ3zuXNJKAIL8iQY0yM=\n";
+const OTHER_MESH_KEY: &str = "8fd57c8ba8f0a0f31c1b60d8d4cbf34f35c1a0c6b95b0cf5ad2a4b7d70e1e6a9";
 
 fn parse(text: &str) -> Result<Loaded, ConfigErrors> {
     Config::parse(text, Path::new("roompin.yaml"))
@@ -232,9 +237,12 @@ fn a_reload_refuses_only_what_needs_a_restart() {
     let mut keyed = old.clone();
     keyed.rooms.key_file = Some("room.key".into());
     assert_eq!(old.reload_refusals(&keyed), ["rooms.key_file: changing the built-in key to room.key needs a restart"]);
+    let mut pooled = old.clone();
+    pooled.upstream.pool_size = 1;
+    assert_eq!(old.reload_refusals(&pooled), ["upstream.pool_size: changing 256 to 1 needs a restart"]);
     let harmless = with_shard(
         "front: {head_timeout: 1s, max_connections: 5, trusted_proxies: []}\nrooms: {ttl: 1h, max_pins: 9}\ntunnels: \
-         {idle: 1m}\nupstream: {pool_size: 1}\nprobes: {http: {}}\nshutdown: {drain_delay: 1s}\nlog: {level: debug, \
+         {idle: 1m}\nupstream: {pool_idle: 1s}\nprobes: {http: {}}\nshutdown: {drain_delay: 1s}\nlog: {level: debug, \
          format: json, access: all}\n",
     );
     assert_ne!(harmless.config, old);

@@ -14,6 +14,7 @@ use ipnet::IpNet;
 use router_core::shard::ShardName;
 
 use super::{
+    hosts::is_dns_name,
     node::Value,
     report::clip,
     section::{Field, Section},
@@ -167,12 +168,7 @@ impl Field<'_> {
         if text.parse::<IpAddr>().is_ok() || text.parse::<SocketAddr>().is_ok() {
             return Err(format!("must be a DNS name; the address {text} belongs in shards.static"));
         }
-        let label = |label: &str| {
-            (1..=63).contains(&label.len())
-                && label.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
-        };
-        let bare = text.strip_suffix('.').unwrap_or(text);
-        if bare.len() <= ShardName::MAX_LEN && bare.split('.').all(label) {
+        if is_dns_name(text) {
             Ok(text.to_owned())
         } else {
             Err(format!("must be a DNS name such as web.jitsi.svc.cluster.local, not \"{}\"", clip(text)))

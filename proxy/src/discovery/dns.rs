@@ -8,6 +8,7 @@
 
 mod answer;
 mod families;
+mod hosts;
 mod listing;
 mod lookup;
 mod schedule;
@@ -22,6 +23,7 @@ use futures_util::{StreamExt, stream};
 use router_core::shard::{ShardName, ShardSpec};
 use tokio::time::Instant;
 
+pub(crate) use self::hosts::Hosts;
 use self::{
     answer::{Defaults, Shared},
     families::{both_families, merge_families},

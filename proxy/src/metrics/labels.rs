@@ -88,9 +88,10 @@ label! {
 label! {
     /// Why a tunnel ended.
     CloseReason {
-        /// The client closed it.
+        /// The client's connection ended first: it broke off.
         Client = "client",
-        /// The shard closed it.
+        /// The shard's connection ended first; also after a client's goodbye, because of the two a WebSocket's server
+        /// closes first (RFC 6455 §7.1.1).
         Shard = "shard",
         /// Silent in both directions for `tunnels.idle`.
         Idle = "idle",

@@ -153,7 +153,8 @@ impl ShardFamilies {
             tunnels_closed: counters(
                 to,
                 "roompin_tunnels_closed_total",
-                "Tunnels that ended, by who or what ended them. 'moved' means that users were reloaded.",
+                "Tunnels that ended, by what ended them. 'shard' includes a client's goodbye, 'client' is one that broke off, \
+                 'moved' means that users were reloaded.",
                 &["shard", "reason"],
             ),
             tunnel_bytes: counters(

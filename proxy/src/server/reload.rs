@@ -2,8 +2,10 @@
 
 use std::{path::PathBuf, sync::Arc};
 
+use super::{registry_settings, shards::ShardDesk};
 use crate::{
-    config::Config,
+    admin::AdminState,
+    config::{Config, secret},
     discovery::DiscoveryHandle,
     edge::{Edge, Settings},
     log::LogHandle,
@@ -17,6 +19,8 @@ pub(super) struct Reloader {
     pub(super) config: Config,
     pub(super) log: LogHandle,
     pub(super) edge: Arc<Edge>,
+    pub(super) admin: AdminState,
+    pub(super) desk: ShardDesk,
     pub(super) discovery: DiscoveryHandle,
     pub(super) prober: ProberHandle,
 }
@@ -49,18 +53,30 @@ impl Reloader {
             tracing::error!("the old configuration stays in force:\n{}", refused.join("\n"));
             return;
         }
+        // The file was checked a moment ago and may have gone since.
+        let token = match loaded.config.admin.token_file.as_deref().map(secret::read_token).transpose() {
+            Ok(token) => token,
+            Err(error) => {
+                self.edge.metrics.config_reloaded(false);
+                tracing::error!("the old configuration stays in force: admin.token_file {error}");
+                return;
+            }
+        };
+        self.admin.set_token(token.as_deref());
         self.take(loaded.config).await;
         self.edge.metrics.config_reloaded(true);
         tracing::info!("configuration reloaded");
     }
 
     async fn take(&mut self, new: Config) {
-        if let Err(error) = self.log.set_level(&new.log) {
-            tracing::error!("log.level: {error}");
+        if let Err(error) = self.log.set(&new.log) {
+            tracing::error!("log: {error}");
         }
         self.edge.settings.store(Arc::new(Settings::of(&new)));
         self.edge.router.set_limits(new.rooms.ttl, new.rooms.max_pins);
         self.prober.replace(&new.probes);
+        // Behind the prober: what a probe that is off now reports late is not heard.
+        self.desk.publish(&self.edge.router.set_registry(registry_settings(&new.probes)));
         self.discovery.replace(&new.shards).await;
         self.config = new;
     }

@@ -13,6 +13,7 @@ use tokio::{
 };
 
 use crate::{
+    admin::Readiness,
     clock::Clock,
     discovery::{DiscoveryEvent, DiscoveryEvents},
     metrics::Metrics,
@@ -24,7 +25,7 @@ const TICK: Duration = Duration::from_millis(500);
 
 /// See the module. Clones share everything.
 #[derive(Clone)]
-pub(super) struct ShardDesk {
+pub(crate) struct ShardDesk {
     router: Arc<Router>,
     metrics: Arc<Metrics>,
     published: watch::Sender<Arc<ShardSet>>,
@@ -59,16 +60,19 @@ impl ShardDesk {
     }
 
     /// Tells logs, metrics and the prober what has changed.
-    pub(super) fn publish(&self, events: &[ShardEvent]) {
+    pub(crate) fn publish(&self, events: &[ShardEvent]) {
         if events.is_empty() {
             return;
         }
         for event in events {
             log_event(event);
         }
-        let shards = self.router.shards();
-        self.metrics.sync_shards(&shards);
-        self.published.send_replace(shards);
+        // Read inside the channel's lock: of two at a time (the admin port has its own), the last to publish must not
+        // leave the older picture behind.
+        self.published.send_modify(|published| {
+            *published = self.router.shards();
+            self.metrics.sync_shards(published);
+        });
     }
 }
 
@@ -84,11 +88,14 @@ fn log_event(event: &ShardEvent) {
     }
 }
 
-/// Counts what discovery reports, and logs a source's trouble.
-pub(super) fn discovery_events(metrics: &Arc<Metrics>) -> DiscoveryEvents {
-    let metrics = Arc::clone(metrics);
+/// Counts what discovery reports, and tells `/readyz` which sources have answered.
+pub(super) fn discovery_events(metrics: &Arc<Metrics>, readiness: &Readiness) -> DiscoveryEvents {
+    let (metrics, readiness) = (Arc::clone(metrics), readiness.clone());
     Arc::new(move |event| match event {
-        DiscoveryEvent::Answered { source, .. } => metrics.discovery_answered(&source),
+        DiscoveryEvent::Answered { source, .. } => {
+            metrics.discovery_answered(&source);
+            readiness.clear(&source);
+        }
         DiscoveryEvent::Failed { source, error } => metrics.discovery_failed(&source, error.kind()),
     })
 }

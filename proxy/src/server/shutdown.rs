@@ -46,7 +46,8 @@ impl Signals {
         }
     }
 
-    async fn again(&mut self) {
+    /// Resolves on SIGTERM or SIGINT.
+    pub(super) async fn told_to_leave(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
@@ -72,7 +73,7 @@ impl Leaving {
         tracing::info!(tunnels = self.edge.tunnels.open(), ?delay, ?window, "leaving");
         tokio::select! {
             () = self.go(delay, window) => {}
-            () = signals.again() => tracing::warn!("told again: leaving now"),
+            () = signals.told_to_leave() => tracing::warn!("told again: leaving now"),
         }
         let left = self.connections.open();
         if left > 0 {
@@ -90,10 +91,18 @@ impl Leaving {
                 tokio::time::sleep(LOOK).await;
             }
         };
-        let drained = async {
+        let drain = async {
             self.edge.tunnels.drain(window).await;
-            everybody_gone.await;
+            // Handshakes that were under way have become tunnels since.
+            loop {
+                tokio::time::sleep(LOOK).await;
+                self.edge.tunnels.drain(Duration::ZERO).await;
+            }
         };
-        let _ = tokio::time::timeout_at(end, drained).await;
+        tokio::select! {
+            () = everybody_gone => {}
+            () = drain => {}
+            () = tokio::time::sleep_until(end) => {}
+        }
     }
 }

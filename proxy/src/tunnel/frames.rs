@@ -4,19 +4,33 @@
 //! payloads, and keeps a few bytes of state; it neither checks nor changes what passes.
 
 /// Where in the stream of frames we are.
+///
+/// Every tunnel has one, so it is ten bytes without padding, and no header is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FrameFollower {
-    /// The header read so far; 2 + 8 + 4 bytes at most, and the last 4 (the mask) need not be kept.
-    header: [u8; 10],
-    header_len: u8,
-    /// Payload bytes (and mask) still to pass.
-    payload: u64,
+    /// A `u64` without its alignment. In a header: the length as far as it was read. Else: payload bytes (and mask) still
+    /// to pass.
+    left: [u8; 8],
+    part: Part,
+    masked: bool,
+}
+
+/// What the next byte is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Part {
+    /// Payload, or a frame's first byte when none is left.
+    #[default]
+    Payload,
+    /// The second byte of a header: mask bit and short length.
+    Length,
+    /// One of so many more bytes of a long length.
+    Longer(u8),
 }
 
 impl FrameFollower {
     /// Whether the bytes so far end exactly where a frame ends.
     pub(crate) fn at_boundary(&self) -> bool {
-        self.header_len == 0 && self.payload == 0
+        self.part == Part::Payload && self.left() == 0
     }
 
     /// Takes note of `bytes` passing by.
@@ -38,37 +52,50 @@ impl FrameFollower {
         Some(at)
     }
 
+    fn left(&self) -> u64 {
+        u64::from_ne_bytes(self.left)
+    }
+
+    fn set_left(&mut self, left: u64) {
+        self.left = left.to_ne_bytes();
+    }
+
     /// Consumes at least one byte, and never across the end of a frame.
     fn step(&mut self, bytes: &[u8]) -> usize {
-        if self.payload > 0 {
-            let skipped = usize::try_from(self.payload).unwrap_or(usize::MAX).min(bytes.len());
-            self.payload -= skipped as u64;
-            return skipped;
-        }
-        self.header[usize::from(self.header_len)] = bytes[0];
-        self.header_len += 1;
-        if let Some(payload) = self.payload_length() {
-            let mask = if self.header[1] & 0x80 == 0 { 0 } else { 4 };
-            // A length with its highest bit set is forbidden; saturating keeps us from wrapping on one.
-            self.payload = payload.saturating_add(mask);
-            self.header_len = 0;
+        let byte = bytes[0];
+        match self.part {
+            Part::Payload if self.left() == 0 => self.part = Part::Length,
+            Part::Payload => {
+                let skipped = usize::try_from(self.left()).unwrap_or(usize::MAX).min(bytes.len());
+                self.set_left(self.left() - skipped as u64);
+                return skipped;
+            }
+            Part::Length => {
+                self.masked = byte & 0x80 != 0;
+                match byte & 0x7f {
+                    126 => self.part = Part::Longer(2),
+                    127 => self.part = Part::Longer(8),
+                    short => self.begin_payload(short.into()),
+                }
+            }
+            Part::Longer(more) => {
+                let length = self.left() << 8 | u64::from(byte);
+                if more > 1 {
+                    self.set_left(length);
+                    self.part = Part::Longer(more - 1);
+                } else {
+                    self.begin_payload(length);
+                }
+            }
         }
         1
     }
 
-    /// The payload's length, once enough of the header is here.
-    fn payload_length(&self) -> Option<u64> {
-        let header = &self.header;
-        match (self.header_len, header[1] & 0x7f) {
-            (0 | 1, _) => None,
-            (4, 126) => Some(u64::from(u16::from_be_bytes([header[2], header[3]]))),
-            (10, 127) => {
-                let [_, _, length @ ..] = *header;
-                Some(u64::from_be_bytes(length))
-            }
-            (_, 126 | 127) => None,
-            (_, short) => Some(u64::from(short)),
-        }
+    fn begin_payload(&mut self, length: u64) {
+        let mask = if self.masked { 4 } else { 0 };
+        // A length with its highest bit set is forbidden; saturating keeps us from wrapping on one.
+        self.set_left(length.saturating_add(mask));
+        self.part = Part::Payload;
     }
 }
 

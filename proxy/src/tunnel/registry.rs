@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -16,10 +16,13 @@ use router_core::{
     shard::ShardId,
 };
 
-use crate::admin;
+use crate::{admin, config::defaults};
 
 /// How long one side may stay silent after the other has finished (HAProxy's `timeout client-fin`, 50 s at 8x8).
 const HALF_CLOSED: Duration = Duration::from_secs(30);
+
+/// Over how long the tunnels of a shard that an operator took down are closed.
+const SHARD_WINDOW: Duration = Duration::from_secs(3);
 
 /// Why the proxy ends a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +52,9 @@ impl Order {
 /// What the rest of the process knows of one tunnel.
 #[derive(Debug)]
 pub(crate) struct Tunnel {
-    place: Place,
+    /// The room's key; a random one of its own for a tunnel without a room.
+    key: RoomKey,
+    has_room: bool,
     shard: ShardId,
     /// Second of the registry's clock in which a byte last moved.
     active: AtomicU32,
@@ -57,9 +62,20 @@ pub(crate) struct Tunnel {
     /// 0: none.
     order: AtomicU8,
     task: AtomicWaker,
+    /// Where it is filed.
+    tunnels: Arc<Tunnels>,
 }
 
 impl Tunnel {
+    /// The room whose pin this tunnel holds.
+    pub(super) fn room(&self) -> Option<RoomKey> {
+        self.has_room.then_some(self.key)
+    }
+
+    pub(super) fn shard(&self) -> ShardId {
+        self.shard
+    }
+
     /// The order to end, if there is one.
     pub(super) fn order(&self) -> Option<Order> {
         Order::from_u8(self.order.load(Ordering::Acquire))
@@ -82,13 +98,6 @@ impl Tunnel {
     }
 }
 
-/// Where a tunnel is filed: under its room, or on its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Place {
-    Room(RoomKey),
-    Roomless(u64),
-}
-
 /// Tunnels of one room.
 #[derive(Debug, Default)]
 struct Group {
@@ -97,38 +106,55 @@ struct Group {
 }
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Tunnels {
-    groups: DashMap<Place, Group>,
+    groups: DashMap<RoomKey, Group>,
     open: AtomicUsize,
-    roomless: AtomicU64,
+    /// Most bytes that a relay reads at once, and so keeps for a slow peer.
+    buffer_max: AtomicUsize,
     /// Seconds since the process started, moved on by [`Tunnels::tick`]; reading it costs no system call.
     second: AtomicU32,
+}
+
+impl Default for Tunnels {
+    fn default() -> Self {
+        Self {
+            groups: DashMap::new(),
+            open: AtomicUsize::new(0),
+            buffer_max: AtomicUsize::new(defaults::TUNNEL_BUFFER_MAX_BYTES),
+            second: AtomicU32::new(0),
+        }
+    }
 }
 
 impl Tunnels {
     /// Files a new tunnel; it is taken out when the returned guard is dropped.
     pub(crate) fn register(self: &Arc<Self>, room: Option<(RoomKey, &RoomName)>, shard: ShardId) -> Registered {
-        let place = match room {
-            Some((key, _)) => Place::Room(key),
-            None => Place::Roomless(self.roomless.fetch_add(1, Ordering::Relaxed)),
-        };
+        // Keys are uniform 128-bit hashes: a random one meets no other.
+        let key = room.map_or_else(|| RoomKey(rand::random()), |(key, _)| key);
         let tunnel = Arc::new(Tunnel {
-            place,
+            key,
+            has_room: room.is_some(),
             shard,
             active: AtomicU32::new(self.second.load(Ordering::Relaxed)),
             half_closed: AtomicBool::new(false),
             order: AtomicU8::new(0),
             task: AtomicWaker::new(),
+            tunnels: Arc::clone(self),
         });
-        let mut group = self.groups.entry(place).or_default();
+        let mut group = self.groups.entry(key).or_default();
         if let (None, Some((_, name))) = (&group.name, room) {
             group.name = Some(name.to_string().into());
         }
         group.tunnels.push(Arc::clone(&tunnel));
         drop(group);
         self.open.fetch_add(1, Ordering::Relaxed);
-        Registered { tunnel, tunnels: Arc::clone(self) }
+        Registered { tunnel }
+    }
+
+    /// From now on no relay keeps more than so many bytes per direction for a slow peer.
+    pub(crate) fn set_buffer_max(&self, bytes: usize) {
+        self.buffer_max.store(bytes, Ordering::Relaxed);
     }
 
     /// Tunnels open now.
@@ -154,14 +180,18 @@ impl Tunnels {
 
     /// Ends all tunnels, in random order and evenly over `window`, so that their clients do not come back at once.
     pub(crate) async fn drain(&self, window: Duration) {
-        let mut all: Vec<_> = self.groups.iter().flat_map(|group| group.tunnels.clone()).collect();
-        all.shuffle(&mut rand::rng());
-        let started = tokio::time::Instant::now();
-        let count = u32::try_from(all.len()).unwrap_or(u32::MAX).max(1);
-        for (turn, tunnel) in (0u32..).zip(all) {
-            tokio::time::sleep_until(started + window / count * turn).await;
-            tunnel.close(Order::Drain);
-        }
+        close_spread(self.groups.iter().flat_map(|group| group.tunnels.clone()).collect(), Order::Drain, window).await;
+    }
+}
+
+/// Ends tunnels in random order and evenly over `window`.
+async fn close_spread(mut tunnels: Vec<Arc<Tunnel>>, order: Order, window: Duration) {
+    tunnels.shuffle(&mut rand::rng());
+    let started = tokio::time::Instant::now();
+    let count = u32::try_from(tunnels.len()).unwrap_or(u32::MAX).max(1);
+    for (turn, tunnel) in (0u32..).zip(tunnels) {
+        tokio::time::sleep_until(started + window / count * turn).await;
+        tunnel.close(order);
     }
 }
 
@@ -172,13 +202,23 @@ impl admin::Tunnels for Tunnels {
     }
 
     fn name_of(&self, room: RoomKey) -> Option<String> {
-        self.groups.get(&Place::Room(room))?.name.as_deref().map(String::from)
+        self.groups.get(&room)?.name.as_deref().map(String::from)
     }
 
     fn close_room(&self, room: RoomKey, except: Option<ShardId>) -> usize {
-        let Some(group) = self.groups.get(&Place::Room(room)) else { return 0 };
+        let Some(group) = self.groups.get(&room) else { return 0 };
         let elsewhere = group.tunnels.iter().filter(|tunnel| Some(tunnel.shard) != except);
         elsewhere.inspect(|tunnel| tunnel.close(Order::Moved)).count()
+    }
+
+    fn close_shard(&self, shard: ShardId) -> usize {
+        let on_shard = |tunnel: &&Arc<Tunnel>| tunnel.shard == shard;
+        let there =
+            self.groups.iter().flat_map(|group| group.tunnels.iter().filter(on_shard).cloned().collect::<Vec<_>>());
+        let there: Vec<_> = there.collect();
+        let count = there.len();
+        tokio::spawn(close_spread(there, Order::Moved, SHARD_WINDOW));
+        count
     }
 }
 
@@ -186,7 +226,6 @@ impl admin::Tunnels for Tunnels {
 #[derive(Debug)]
 pub(crate) struct Registered {
     tunnel: Arc<Tunnel>,
-    tunnels: Arc<Tunnels>,
 }
 
 impl Registered {
@@ -196,18 +235,28 @@ impl Registered {
 
     /// Notes that a byte moved.
     pub(super) fn touch(&self) {
-        self.tunnel.active.store(self.tunnels.second.load(Ordering::Relaxed), Ordering::Relaxed);
+        let second = self.tunnel.tunnels.second.load(Ordering::Relaxed);
+        self.tunnel.active.store(second, Ordering::Relaxed);
+    }
+
+    /// Most bytes to read at once; never 0, which would look like the end of a stream.
+    pub(super) fn buffer_max(&self) -> usize {
+        self.tunnel.tunnels.buffer_max.load(Ordering::Relaxed).max(1)
     }
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        if let Entry::Occupied(mut group) = self.tunnels.groups.entry(self.tunnel.place) {
+        let tunnels = &self.tunnel.tunnels;
+        if let Entry::Occupied(mut group) = tunnels.groups.entry(self.tunnel.key) {
             group.get_mut().tunnels.retain(|tunnel| !Arc::ptr_eq(tunnel, &self.tunnel));
             if group.get().tunnels.is_empty() {
                 group.remove();
             }
         }
-        self.tunnels.open.fetch_sub(1, Ordering::Relaxed);
+        tunnels.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@ use crate::metrics::{CloseReason, Label};
 
 use super::{
     frames::{FrameFollower, close_frame},
-    registry::{Order, Registered},
+    registry::{Order, Registered, Tunnel},
 };
 
 /// Size of each worker thread's read buffer, and so the most that a direction keeps for a slow peer.
@@ -77,6 +77,8 @@ pub(crate) struct Moved {
 }
 
 /// See the module. Resolves when both directions are done.
+///
+/// Its size is what an idle tunnel costs; see the test in `session.rs`.
 #[derive(Debug)]
 pub(crate) struct Relay {
     client: TcpStream,
@@ -86,9 +88,12 @@ pub(crate) struct Relay {
     down: Flow,
     frames: FrameFollower,
     registered: Registered,
-    first_end: Option<End>,
     farewell: Option<Pin<Box<Sleep>>>,
+    first_end: Option<End>,
     greeted: bool,
+    /// By direction: the source has ended and the sink was told.
+    up_finished: bool,
+    down_finished: bool,
 }
 
 impl Relay {
@@ -105,6 +110,8 @@ impl Relay {
             first_end: None,
             farewell: None,
             greeted: false,
+            up_finished: false,
+            down_finished: false,
         };
         relay.up.keep(ahead);
         relay.frames.pass(early);
@@ -115,6 +122,11 @@ impl Relay {
     /// What was moved so far.
     pub(crate) fn moved(&self) -> Moved {
         Moved { up: self.up.moved, down: self.down.moved }
+    }
+
+    /// What the registry knows of this tunnel.
+    pub(super) fn tunnel(&self) -> &Tunnel {
+        self.registered.tunnel()
     }
 
     fn poll_relay(&mut self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Poll<End> {
@@ -134,9 +146,19 @@ impl Relay {
         }
         let Some(shard) = &mut self.shard else { return Poll::Ready(End::Failed) };
         let before = (self.up.moved, self.down.moved);
-        let up = self.up.poll(cx, &mut self.client, shard, scratch, |_| {});
+        let most = self.registered.buffer_max().min(scratch.len());
+        let scratch = &mut scratch[..most];
+        let up = match self.up_finished {
+            true => Poll::Ready(Ok(())),
+            false => self.up.poll(cx, &mut self.client, shard, scratch, |_| {}),
+        };
+        self.up_finished = matches!(up, Poll::Ready(Ok(())));
         let frames = &mut self.frames;
-        let down = self.down.poll(cx, shard, &mut self.client, scratch, |bytes| frames.pass(bytes));
+        let down = match self.down_finished {
+            true => Poll::Ready(Ok(())),
+            false => self.down.poll(cx, shard, &mut self.client, scratch, |bytes| frames.pass(bytes)),
+        };
+        self.down_finished = matches!(down, Poll::Ready(Ok(())));
         if before != (self.up.moved, self.down.moved) {
             self.registered.touch();
         }
@@ -173,7 +195,7 @@ impl Relay {
     fn poll_polite_end(&mut self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Poll<io::Result<()>> {
         while let Some(shard) = &mut self.shard {
             ready!(self.down.poll_flush(cx, &mut self.client))?;
-            if self.down.finished {
+            if self.down_finished {
                 self.shard = None;
                 break;
             }
@@ -196,7 +218,10 @@ impl Relay {
                 self.shard = None;
             }
         }
-        ready!(self.down.poll_finish(cx, &mut self.client))?;
+        if !self.down_finished {
+            ready!(self.down.poll_finish(cx, &mut self.client))?;
+            self.down_finished = true;
+        }
         while !ready!(poll_read(cx, &mut self.client, scratch))?.is_empty() {}
         Poll::Ready(Ok(()))
     }
@@ -216,8 +241,6 @@ impl Future for Relay {
 struct Flow {
     /// Read but not taken by the sink; while it is there, the source is not read.
     backlog: Option<Box<Backlog>>,
-    /// The source has ended and the sink was told.
-    finished: bool,
     moved: u64,
 }
 
@@ -237,9 +260,6 @@ impl Flow {
         scratch: &mut [u8],
         mut passing: impl FnMut(&[u8]),
     ) -> Poll<io::Result<()>> {
-        if self.finished {
-            return Poll::Ready(Ok(()));
-        }
         loop {
             ready!(self.poll_flush(cx, sink))?;
             let bytes = ready!(poll_read(cx, source, scratch))?;
@@ -277,11 +297,7 @@ impl Flow {
 
     fn poll_finish(&mut self, cx: &mut Context<'_>, sink: &mut TcpStream) -> Poll<io::Result<()>> {
         ready!(self.poll_flush(cx, sink))?;
-        if !self.finished {
-            ready!(Pin::new(sink).poll_shutdown(cx))?;
-            self.finished = true;
-        }
-        Poll::Ready(Ok(()))
+        Pin::new(sink).poll_shutdown(cx)
     }
 
     fn keep(&mut self, bytes: &[u8]) {
@@ -303,3 +319,6 @@ fn poll_read<'a>(cx: &mut Context<'_>, source: &mut TcpStream, scratch: &'a mut 
     let read = buf.filled().len();
     Poll::Ready(Ok(&scratch[..read]))
 }
+
+#[cfg(test)]
+mod tests;

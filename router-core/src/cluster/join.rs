@@ -77,14 +77,15 @@ impl Join {
             return None;
         }
         let linked: Vec<_> = linked.collect();
-        if let Some(replica) = self.choose(me, &linked, now) {
-            self.asked.retain(|asked| asked.replica != replica);
-            self.asked.push(Asked { replica, last_word: now, pins: 0 });
-            self.tried.insert(replica);
-            return Some(JoinStep::Ask(replica));
-        }
         self.done = self.is_over(me, &linked, now);
-        self.done.then_some(JoinStep::Ready)
+        if self.done {
+            return Some(JoinStep::Ready);
+        }
+        let replica = self.choose(me, &linked, now)?;
+        self.asked.retain(|asked| asked.replica != replica);
+        self.asked.push(Asked { replica, last_word: now, pins: 0 });
+        self.tried.insert(replica);
+        Some(JoinStep::Ask(replica))
     }
 
     /// So many pins came from a replica, in the bulk lane.
@@ -107,7 +108,6 @@ impl Join {
     /// A connection is gone, and with it the snapshot that came over it.
     pub(super) fn link_down(&mut self, replica: ReplicaId) {
         self.asked.retain(|asked| asked.replica != replica);
-        self.tried.remove(&replica);
     }
 
     /// Whom to ask now, if anybody.

@@ -9,6 +9,8 @@ mod exchange;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
+pub(super) mod testing;
+#[cfg(test)]
 mod tests;
 
 use std::{

@@ -27,6 +27,18 @@ impl Probe {
         Self { check: RiseFall::new(rise, fall), complaint: String::new() }
     }
 
+    /// The same probe under other counts; `None` when it is switched off.
+    fn with_counts(probe: Option<Self>, counts: Option<(u32, u32)>) -> Option<Self> {
+        let (rise, fall) = counts?;
+        Some(match probe {
+            None => Self::new((rise, fall)),
+            Some(mut probe) => {
+                probe.check.set_counts(rise, fall);
+                probe
+            }
+        })
+    }
+
     fn record(&mut self, result: Result<(), String>) {
         let verdict = self.check.record(result.is_ok());
         // The complaint that took it down stays; later ones would make a new picture with every probe.
@@ -54,10 +66,11 @@ pub(super) struct Entry {
     weight: u16,
     discovery: ShardState,
     agent_port: Option<u16>,
-    tcp: Probe,
-    http: Probe,
+    /// The probes; `None` while switched off.
+    tcp: Option<Probe>,
+    http: Option<Probe>,
+    agent_health: Option<Probe>,
     agent: Option<AgentSays>,
-    agent_health: Probe,
     settings: RegistrySettings,
 }
 
@@ -74,10 +87,10 @@ impl Entry {
             weight: 0,
             discovery: ShardState::Ready,
             agent_port: None,
-            tcp: Probe::new(settings.tcp),
-            http: Probe::new(settings.http),
+            tcp: settings.tcp.map(Probe::new),
+            http: settings.http.map(Probe::new),
+            agent_health: settings.agent.map(Probe::new),
             agent: None,
-            agent_health: Probe::new(settings.agent),
             settings,
         }
     }
@@ -97,12 +110,7 @@ impl Entry {
     /// Whether its time here is over. While replicas vote on it, that takes their majority: they may still see it, and
     /// its rooms with it.
     pub(super) fn outlived(&self, now: Timestamp, votes: Option<Votes>) -> bool {
-        match votes {
-            None => self.is_gone(now),
-            // Nobody here knows where it is, so there is no hold-down to wait for.
-            Some(votes) if self.addresses.is_empty() => votes.say_down(),
-            Some(votes) => self.is_gone(now) && votes.say_down(),
-        }
+        self.is_gone(now) && votes.is_none_or(Votes::say_down)
     }
 
     /// This replica's sources have lost it for good.
@@ -134,7 +142,7 @@ impl Entry {
         if spec.agent_port.is_none() {
             // Nobody is left to take its words back.
             self.agent = None;
-            self.agent_health = Probe::new(self.settings.agent);
+            self.agent_health = self.settings.agent.map(Probe::new);
         }
         self.agent_port = spec.agent_port;
         Ok(())
@@ -148,26 +156,41 @@ impl Entry {
     }
 
     pub(super) fn probed(&mut self, probe: ProbeKind, result: Result<(), String>) {
-        match probe {
-            ProbeKind::Tcp => self.tcp.record(result),
-            ProbeKind::Http => self.http.record(result),
-            ProbeKind::Agent => {}
+        let probe = match probe {
+            ProbeKind::Tcp => &mut self.tcp,
+            ProbeKind::Http => &mut self.http,
+            ProbeKind::Agent => return,
+        };
+        // A late result of a probe that a reload has switched off finds nothing to change.
+        if let Some(probe) = probe {
+            probe.record(result);
+        }
+    }
+
+    /// Other counts, from a reload.
+    pub(super) fn set_settings(&mut self, settings: RegistrySettings) {
+        self.settings = settings;
+        self.tcp = Probe::with_counts(self.tcp.take(), settings.tcp);
+        self.http = Probe::with_counts(self.http.take(), settings.http);
+        self.agent_health = Probe::with_counts(self.agent_health.take(), settings.agent);
+        if settings.agent.is_none() {
+            self.agent = None;
         }
     }
 
     pub(super) fn agent_said(&mut self, reply: AgentReply) {
+        let Some(health) = &mut self.agent_health else { return };
         match reply.health {
-            Some(AgentHealth::Up) => self.agent_health.record(Ok(())),
+            Some(AgentHealth::Up) => health.record(Ok(())),
             Some(AgentHealth::Down { reason }) => {
-                self.agent_health.record(Err(reason.unwrap_or_else(|| "down".into())));
+                health.record(Err(reason.unwrap_or_else(|| "down".into())));
             }
             None => {}
         }
         let says = self.agent.get_or_insert_default();
         says.weight = reply.weight.or(says.weight);
         says.admin = reply.admin.or(says.admin);
-        let down = !self.agent_health.check.is_up();
-        says.down = down.then(|| self.agent_health.complaint.clone());
+        says.down = (!health.check.is_up()).then(|| health.complaint.clone());
     }
 
     /// In hundredths, capped where HAProxy caps it.
@@ -181,12 +204,13 @@ impl Entry {
     }
 
     fn health(&self) -> ShardState {
-        let up = self.tcp.check.is_up() && self.http.check.is_up();
+        let up = [&self.tcp, &self.http].into_iter().flatten().all(|probe| probe.check.is_up());
         if up { ShardState::Ready } else { ShardState::Down }
     }
 
     fn complaints(&self) -> Vec<String> {
-        let failed = [(&self.tcp, "TCP"), (&self.http, "HTTP")].into_iter().filter(|(probe, _)| !probe.check.is_up());
+        let probes = [(&self.tcp, "TCP"), (&self.http, "HTTP")].into_iter();
+        let failed = probes.filter_map(|(probe, kind)| Some((probe.as_ref().filter(|p| !p.check.is_up())?, kind)));
         failed.map(|(probe, kind)| format!("{kind} probe: {}", probe.complaint)).collect()
     }
 
@@ -196,7 +220,7 @@ impl Entry {
         let mut verdicts = Vec::new();
         let mut say = |state: ShardState, words: String| verdicts.push((state, words));
         if self.addresses.is_empty() {
-            say(Down, "named by restored pins, not discovered yet".into());
+            say(Down, "named by pins, not discovered yet".into());
             return verdicts;
         }
         say(self.discovery, format!("{} says {}", self.source, self.discovery.as_str()));

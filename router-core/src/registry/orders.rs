@@ -1,5 +1,8 @@
 //! Operators' words on shards: the last one holds, on every replica.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use super::MAX_SHARD_NAMES;

@@ -30,7 +30,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let settings = RegistrySettings { tcp: (2, 2), http: (2, 2), agent: (1, 1) };
+        let settings = RegistrySettings { tcp: Some((2, 2)), http: Some((2, 2)), agent: Some((1, 1)) };
         Self { registry: Registry::new(settings), now: 1000 }
     }
 
@@ -271,4 +271,48 @@ fn what_is_said_about_strangers_is_nothing() {
     assert_eq!(bench.probe("x", ProbeKind::Tcp, false), []);
     assert_eq!(bench.agent("x", "down"), []);
     assert_eq!(bench.registry.view().len(), 1);
+}
+
+#[test]
+fn other_counts_hold_from_the_next_probe_on() {
+    let mut bench = Bench::with(&["a"]);
+    bench.probe("a", ProbeKind::Tcp, true);
+    let counts = |tcp| RegistrySettings { tcp, ..RegistrySettings::default() };
+    assert_eq!(bench.registry.set_settings(counts(Some((3, 1)))), []);
+    bench.probe("a", ProbeKind::Tcp, false);
+    assert_eq!(bench.state("a"), Down, "one failure is enough now");
+    bench.probe("a", ProbeKind::Tcp, true);
+    assert_eq!(bench.registry.set_settings(counts(Some((1, 1)))), [], "the verdict stays");
+    assert_eq!(bench.state("a"), Down);
+    bench.probe("a", ProbeKind::Tcp, true);
+    assert_eq!(bench.state("a"), Ready);
+    // A shard that comes later is judged by them too.
+    bench.list("dns", &[spec("a", 80), spec("b", 81)]);
+    bench.probe("b", ProbeKind::Tcp, true);
+    bench.probe("b", ProbeKind::Tcp, false);
+    assert_eq!(bench.state("b"), Down);
+}
+
+#[test]
+fn a_probe_that_is_switched_off_has_no_say_any_more() {
+    let mut bench = Bench::with(&["a"]);
+    bench.probe("a", ProbeKind::Tcp, false);
+    bench.agent("a", "maint 10%");
+    assert_eq!((bench.state("a"), bench.shard("a").weight), (Down, 100));
+    let events =
+        bench.registry.set_settings(RegistrySettings { tcp: None, agent: None, ..RegistrySettings::default() });
+    assert!(
+        matches!(events.as_slice(), [ShardEvent::Reweighted { .. }, ShardEvent::Changed { to: Ready, .. }]),
+        "{events:?}"
+    );
+    assert_eq!((bench.shard("a").health, bench.shard("a").agent), (Ready, None));
+    // What they say late is not heard.
+    assert_eq!(bench.probe("a", ProbeKind::Tcp, false), []);
+    assert_eq!(bench.agent("a", "down"), []);
+    assert_eq!(bench.state("a"), Ready);
+    // Switched on again it starts afresh.
+    bench.registry.set_settings(RegistrySettings::default());
+    assert_eq!(bench.state("a"), Ready);
+    bench.probe("a", ProbeKind::Tcp, false);
+    assert_eq!(bench.state("a"), Down);
 }

@@ -1,7 +1,7 @@
 //! The table for other replicas: lists, digests, and which rooms are in use.
 
 use super::{Router, Slot};
-use crate::{pin::Pin, room::RoomKey, shard_set::ShardSet, time::Timestamp};
+use crate::{pin::Pin, room::RoomKey, shard_set::ShardSet, table::group::LEAVES, time::Timestamp};
 
 /// How far a listing of the table has come. Pins come in chunks in the order of their keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -10,12 +10,28 @@ pub struct Cursor(u128);
 impl Router {
     /// The pins of one group (the keys with this first byte), or of one leaf in it (those with this second byte), in no
     /// order; ended ones too, but none whose time is past. A pin held by tunnels here counts as used now.
+    ///
+    /// A walk over the group either way: for many leaves ask [`Router::pins_of_leaves`], once.
     #[must_use]
     pub fn pins_of_group(&self, group: u8, leaf: Option<u8>, now: Timestamp) -> Vec<(RoomKey, Pin)> {
+        self.pins_where(group, |at| leaf.is_none_or(|leaf| leaf == at), now)
+    }
+
+    /// The pins of several leaves of a group, as [`Router::pins_of_group`] has them, in the order of their keys.
+    #[must_use]
+    pub fn pins_of_leaves(&self, group: u8, leaves: &[u8], now: Timestamp) -> Vec<(RoomKey, Pin)> {
+        let mut wanted = [false; LEAVES];
+        leaves.iter().for_each(|&leaf| wanted[usize::from(leaf)] = true);
+        let mut pins = self.pins_where(group, |leaf| wanted[usize::from(leaf)], now);
+        pins.sort_unstable_by_key(|(key, _)| *key);
+        pins
+    }
+
+    fn pins_where(&self, group: u8, leaf: impl Fn(u8) -> bool, now: Timestamp) -> Vec<(RoomKey, Pin)> {
         let held = self.table.group(group);
         // Loaded inside the lock: a shard is published before any slot names it.
         let (set, ttl) = (self.set.load(), self.ttl());
-        let wanted = held.iter().filter(|(key, _)| leaf.is_none_or(|leaf| key.leaf() == leaf));
+        let wanted = held.iter().filter(|(key, _)| leaf(key.leaf()));
         wanted.filter_map(|(key, slot)| Some((key, record(slot, &set, now, ttl)?))).collect()
     }
 
@@ -69,12 +85,11 @@ impl Router {
     pub fn used_since(&self, group: u8, now: Timestamp) -> Vec<(RoomKey, u32, Timestamp)> {
         let held = self.table.group(group);
         let used = held.iter().filter(|(_, slot)| {
-            let held = slot.tunnels() > 0;
-            if held && !slot.is_ended() {
+            let holds = slot.tunnels() > 0 && !slot.is_ended();
+            if holds {
                 slot.seen(now);
             }
-            // Asked of all, so that a flag from before an end or a close is not told of later.
-            (slot.take_used() || held) && !slot.is_ended()
+            holds || (slot.take_used() && !slot.is_ended())
         });
         used.map(|(key, slot)| (key, slot.epoch(), slot.last_seen())).collect()
     }

@@ -1,10 +1,14 @@
 //! The router's promises; the numbers of invariants are those of the design.
 
 mod bound;
+mod choose;
 mod concurrent;
+mod merge;
 mod model;
 mod restore;
 mod shards;
+mod spread;
+mod votes;
 
 use super::*;
 use crate::{

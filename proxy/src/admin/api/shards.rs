@@ -113,13 +113,15 @@ pub(in crate::admin) async fn order(
         }
     };
     let shard = known(&state.router.shards(), &name, StatusCode::NOT_FOUND)?;
-    tracing::info!(%shard, order, "an operator's order");
     let input = ShardInput::Operator { shard: shard.clone(), state: ordered };
     let events = state.router.handle(input, state.clock.now());
-    state.metrics.sync_shards(&state.router.shards());
     (state.on_shard_events)(&events);
     let after = state.router.shards();
     let shard = after.by_name(shard.as_str()).ok_or_else(|| unknown(&after, &name, StatusCode::NOT_FOUND))?;
+    // After the order holds: whoever is cut now comes back to another shard. Health alone cuts nobody: a tunnel that
+    // still works may be all that a struggling shard can do for its users.
+    let tunnels_closing = if ordered == Some(ShardState::Down) { state.tunnels.close_shard(shard.id) } else { 0 };
+    tracing::info!(shard = %shard.name, order, tunnels_closing, "an operator's order");
     Ok(Json(ShardView::new(shard, &state)))
 }
 

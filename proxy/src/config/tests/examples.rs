@@ -8,7 +8,8 @@ use std::{
 use tempfile::TempDir;
 
 use super::super::{
-    Config, DnsRecord, DnsSource, HttpProbe, ProbeTiming, Shards, Snapshot, defaults, load::read_source, report::Report,
+    Cluster, Config, DnsRecord, DnsSource, HttpProbe, ProbeTiming, Shards, Snapshot, defaults, load::read_source,
+    report::Report,
 };
 
 fn root() -> PathBuf {
@@ -22,6 +23,10 @@ fn folder() -> TempDir {
         let path = folder.path().join(name);
         std::fs::write(&path, "0123456789abcdef0123456789abcdef\n").unwrap();
         super::set_mode(&path, 0o600);
+    }
+    for (name, key) in [("mesh.key", super::MESH_KEY), ("mesh-old.key", super::OTHER_MESH_KEY)] {
+        std::fs::write(folder.path().join(name), key).unwrap();
+        super::set_mode(&folder.path().join(name), 0o600);
     }
     folder
 }
@@ -81,6 +86,16 @@ fn what_the_full_example_comments_out_is_right_too() {
     let config = loaded.config;
     let interval = defaults::SNAPSHOT_INTERVAL;
     assert_eq!(config.snapshot, Some(Snapshot { path: folder.path().join("pins.snapshot"), interval }));
+    let cluster = Cluster {
+        listen: defaults::CLUSTER_LISTEN,
+        advertise: Some("10.0.0.21".parse().unwrap()),
+        peers: ["roompin-mesh.jitsi.svc.cluster.local:7946", "10.0.0.22:7946"].map(|peer| peer.parse().unwrap()).into(),
+        servers: Vec::new(),
+        key_file: folder.path().join("mesh.key"),
+        previous_key_file: Some(folder.path().join("mesh-old.key")),
+        claim_timeout: defaults::CLAIM_TIMEOUT,
+    };
+    assert_eq!(config.cluster, Some(cluster));
     let host = Some("meet.example.org".into());
     assert_eq!(config.probes.http, Some(HttpProbe { host, ..HttpProbe::default() }));
     assert_eq!(config.probes.agent, Some(ProbeTiming::default()));

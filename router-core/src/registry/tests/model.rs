@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::agent_check::{AgentAdmin, AgentHealth, AgentWeight};
+use crate::agent_check::{AgentAdmin, AgentHealth, AgentReply, AgentWeight};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -99,7 +99,7 @@ impl Model {
 proptest! {
     #[test]
     fn the_strictest_wins(steps in prop::collection::vec(steps(), 1..40)) {
-        let settings = RegistrySettings { tcp: (1, 1), http: (1, 1), agent: (1, 1) };
+        let settings = RegistrySettings { tcp: Some((1, 1)), http: Some((1, 1)), agent: Some((1, 1)) };
         let mut bench = Bench { registry: Registry::new(settings), now: 1 };
         let mut model = Model { weight: 10, ..Model::default() };
         bench.list("dns", &[spec("a", 80), spec("b", 80)]);

@@ -97,11 +97,23 @@ fn everything_at_once_comes_out_even() {
     at_once(|thread| {
         for i in 0..2000u64 {
             let (now, key) = (Timestamp(bench.now.0 + i), key((i * 7 + thread as u64) % 300));
-            match (i + thread as u64) % 8 {
+            match (i + thread as u64) % 16 {
                 0 => _ = router.unpin(key, now),
                 1 => _ = router.pin(key, &name("a"), now),
                 2 => _ = router.expire(Timestamp(now.0 + 600_000)),
                 3 if i % 50 == 0 => router.for_each_pin(now, |_, _| {}),
+                4 => _ = router.end(key, now),
+                5 => _ = router.choose(key, now).map(|pin| router.insert(key, pin, now)),
+                6 => {
+                    // Names come up while others read and write.
+                    let shard = name(&format!("s{}", i % 7));
+                    let pin = Pin { shard, ..some_pin(now, thread as u64) };
+                    _ = router.merge(key, pin, now);
+                }
+                7 => _ = router.seen(key, 1, now, now),
+                8 => _ = router.used_since(key.group(), now),
+                9 => _ = router.next_chunk(Cursor::default(), 50, now),
+                10 => _ = router.opinions(now),
                 _ => {
                     if let Ok(decision) = router.decide(key, now, &[]) {
                         _ = router.route(key, now);
@@ -114,5 +126,38 @@ fn everything_at_once_comes_out_even() {
     });
     router.expire(Timestamp(bench.now.0 + 10_000_000));
     assert_eq!(router.len(), 0);
-    assert!(router.shards().iter().all(|s| router.rooms_on(s.id) == 0));
+    let set = router.shards();
+    assert!((0..16).all(|id| router.rooms_on(ShardId(id)) == 0) && set.len() > 3);
+    assert!(router.digest().iter().all(|&sum| sum == 0));
+    assert!((0..=u8::MAX).all(|group| router.leaves(group).iter().all(|&sum| sum == 0)));
+}
+
+fn some_pin(now: Timestamp, decider: u64) -> Pin {
+    let (created, decider) = (now, DeciderId(decider));
+    Pin { shard: name("a"), epoch: 1, ended: false, created, decider, last_seen: now }
+}
+
+/// A use that comes while another thread takes the uses is told then or the next time, never lost.
+#[test]
+fn no_use_is_lost_between_two_scans() {
+    let bench = Bench::new(&["a"]);
+    bench.decide(1);
+    let group = key(1).group();
+    for round in 0..200u64 {
+        let at = Timestamp(bench.now.0 + round * 10);
+        let told = at_once(|thread| match thread {
+            0 => bench.router.used_since(group, at),
+            1 => {
+                bench.router.seen(key(1), 1, Timestamp(at.0 + 1), Timestamp(at.0 + 1));
+                Vec::new()
+            }
+            _ => {
+                _ = bench.router.route(key(1), at);
+                Vec::new()
+            }
+        });
+        let later = bench.router.used_since(group, at);
+        assert!(!told[0].is_empty() || !later.is_empty(), "round {round}");
+        assert_eq!(bench.pin(1).last_seen, Timestamp(at.0 + 1));
+    }
 }

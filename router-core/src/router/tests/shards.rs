@@ -1,6 +1,7 @@
 //! Rooms and the states of their shards.
 
 use super::*;
+use crate::registry::ProbeKind;
 
 /// Invariant 4: a draining shard gets no new room, and a room leaves a shard only when that is down or gone.
 #[test]
@@ -150,4 +151,34 @@ fn new_rooms_are_balanced() {
     let rooms: Vec<_> = bench.router.shards().iter().map(|s| bench.router.rooms_on(s.id)).collect();
     assert_eq!(rooms.iter().sum::<u32>(), 1000);
     assert!(rooms.iter().all(|&n| n <= 250), "{rooms:?}");
+}
+
+#[test]
+fn a_probe_switched_off_by_a_reload_frees_its_shard_at_once() {
+    let router = Router::new(RouterSettings {
+        ttl: Duration::from_secs(600),
+        max_pins: 10,
+        decider: DeciderId(1),
+        registry: RegistrySettings::default(),
+        restored_hold: Duration::from_secs(30),
+    });
+    let shards = vec![ShardSpec {
+        name: ShardName::new("a").unwrap(),
+        addresses: vec![([127, 0, 0, 1], 80).into()],
+        weight: 100,
+        state: ShardState::Ready,
+        agent_port: None,
+    }];
+    let now = Timestamp(1000);
+    router.handle(ShardInput::Discovered { source: "static".into(), shards, hold_down: Duration::ZERO }, now);
+    let failed = ShardInput::Probed {
+        shard: ShardName::new("a").unwrap(),
+        probe: ProbeKind::Tcp,
+        result: Err("refused".into()),
+    };
+    router.handle(failed, now);
+    assert_eq!(router.any(1), None);
+    let events = router.set_registry(RegistrySettings { tcp: None, ..RegistrySettings::default() });
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert!(router.any(1).is_some());
 }
