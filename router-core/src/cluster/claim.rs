@@ -174,10 +174,24 @@ impl Cluster {
         owner::order(key, self.members.ready())
     }
 
-    /// Asks the first in rank that was not tried, or decides.
-    fn advance(&mut self, key: RoomKey, now: Timestamp) {
+    /// Somebody may have come who can be asked; matters to a joiner, which decides nothing.
+    pub(super) fn look_for_owners(&mut self, now: Timestamp) {
+        if self.members.state() == ReplicaState::Joining {
+            for key in self.claims.idle() {
+                self.advance(key, now);
+            }
+        }
+    }
+
+    /// Asks the first in rank that was not tried, or decides. A joiner without anybody to ask waits for somebody: to
+    /// know nothing is no reason to think that there is nothing to know.
+    pub(super) fn advance(&mut self, key: RoomKey, now: Timestamp) {
         let ranking = self.ranking(key);
         let Some(wanted) = self.claims.wanted.get_mut(&key) else { return };
+        let joining = self.members.state() == ReplicaState::Joining;
+        if wanted.deadline <= now && joining {
+            return self.refuse(key, Refusal::Joining, now);
+        }
         if wanted.deadline <= now || wanted.relayed {
             return self.decide(key, now);
         }
@@ -198,6 +212,7 @@ impl Cluster {
                 self.claims.wake(key, until);
                 self.urgent(replica, Message::Claim { id, key, lost, relayed });
             }
+            _ if joining => wanted.until = wanted.deadline,
             _ => self.decide(key, now),
         }
     }
@@ -339,6 +354,7 @@ impl Cluster {
                     Refusal::NoShard => ClaimRefusal::NoShard,
                     Refusal::TableFull => ClaimRefusal::TableFull,
                     Refusal::Awaited => ClaimRefusal::Awaited,
+                    Refusal::Joining => ClaimRefusal::NotReady,
                 };
                 self.urgent(from, Message::Refused { id, why });
             }

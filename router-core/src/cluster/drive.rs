@@ -50,6 +50,7 @@ impl Cluster {
         let status = self.own_status(now);
         self.urgent(node.id, Message::Status(status));
         self.repair.link_up(node.id);
+        self.tell_contests(node.id, now);
     }
 
     pub(super) fn link_down(&mut self, id: ReplicaId, now: Timestamp) {
@@ -134,6 +135,7 @@ impl Cluster {
                 }
             }
         }
+        self.look_for_owners(now);
     }
 
     pub(super) fn shards_changed(&mut self, events: Vec<ShardEvent>) {
@@ -159,8 +161,13 @@ impl Cluster {
         // Leaving is for good.
         if self.members.state() < state {
             self.members.set_state(state);
+            // Whoever waits for an owner has one now.
+            let waiting = self.claims.idle();
             self.event(ClusterEvent::MemberState(self.me.id, state));
             self.tell_status(now);
+            for key in waiting {
+                self.advance(key, now);
+            }
         }
     }
 

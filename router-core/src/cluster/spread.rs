@@ -69,17 +69,13 @@ impl Cluster {
         }
     }
 
-    /// Tells everybody of pins as they are given.
-    pub(super) fn push_pins(&mut self, pins: impl IntoIterator<Item = (RoomKey, Pin)>) {
-        self.spread.pushes.extend(pins);
-    }
-
     /// Sends what the input under way has decided.
     pub(super) fn flush(&mut self) {
         let pushes = std::mem::take(&mut self.spread.pushes);
         for pins in pushes.chunks(PINS_PER_MESSAGE) {
             self.to_all(Lane::Urgent, &Message::Pins(pins.to_vec()));
         }
+        self.flush_counts();
     }
 
     /// Takes pins from elsewhere.
@@ -97,14 +93,14 @@ impl Cluster {
             Merged::Taken => self.arrived(key, now),
             Merged::Moved { from, to, tunnels } => {
                 match before {
-                    Some((before, ..)) if before.epoch == pin.epoch => self.contest(key, before, (from, tunnels), now),
+                    Some((before, ..)) if before.epoch == pin.epoch => self.contest(key, pin.epoch, (from, tunnels), now),
                     // Decided anew by somebody who knew the old decision.
                     _ => self.out.push(Output::CloseTunnels { key, except: to }),
                 }
                 self.arrived(key, now);
             }
             Merged::Conflict { ours, tunnels, .. } => match before {
-                Some((before, ..)) if before.epoch == pin.epoch => self.contest(key, pin.clone(), (ours, tunnels), now),
+                Some((before, ..)) if before.epoch == pin.epoch => self.contest(key, pin.epoch, (ours, tunnels), now),
                 // The sender has missed something.
                 _ => self.push(key, now),
             },
@@ -129,6 +125,7 @@ impl Cluster {
         let effects = self.members.status(from, state);
         self.members_changed(effects, now);
         self.count_votes(now);
+        self.look_for_owners(now);
     }
 
     /// An operator has spoken to this replica.

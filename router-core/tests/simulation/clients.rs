@@ -94,7 +94,8 @@ impl Clients {
 impl World {
     /// A client asks, as the proxy does.
     pub(crate) fn request(&mut self, client: usize, host: Option<Host>) {
-        if self.clients.all[client].done {
+        // At the end nobody comes any more, so that all can be answered.
+        if self.clients.all[client].done || self.now + 300 * MS > self.plan.end {
             return;
         }
         if let Some(until) = self.clients.all[client].plan.until {

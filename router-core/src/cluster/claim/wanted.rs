@@ -113,6 +113,12 @@ impl Claims {
         None
     }
 
+    /// The rooms about which nothing is being done.
+    pub(in crate::cluster) fn idle(&self) -> Vec<RoomKey> {
+        let idle = |wanted: &Wanted| wanted.step == Step::Begin;
+        self.wanted.iter().filter(|(_, wanted)| idle(wanted)).map(|(&key, _)| key).collect()
+    }
+
     /// The rooms whose step waits for `replica`.
     pub(in crate::cluster) fn waiting_for(&self, replica: ReplicaId) -> Vec<RoomKey> {
         let waits = |wanted: &Wanted| match &wanted.step {
