@@ -51,11 +51,16 @@ impl Cluster {
         if let Some(pin) = self.router.usable(key, now) {
             return self.urgent(from, Message::Existing { id, pin });
         }
+        let first = owner::order(key, [self.me.id, from].into_iter()).first() == Some(&self.me.id);
         if let Some(wanted) = self.claims.wanted.get_mut(&key)
-            && matches!(wanted.step, Step::Proposing { .. })
+            && let Step::Proposing { replica, .. } = wanted.step
+            && (replica != from || first)
         {
-            // What becomes of our own decision is not known yet; the answer waits for it.
-            wanted.waiters.push(Waiter::Proposal { from, id });
+            // What becomes of our own decision is not known yet; the answer waits for it. Of two that propose to each
+            // other, the one that ranks lower gives in, or both would wait in vain.
+            if wanted.waiters.len() < MAX_WAITERS {
+                wanted.waiters.push(Waiter::Proposal { from, id });
+            }
             return;
         }
         let inserted = self.router.insert(key, pin, now);
@@ -87,9 +92,14 @@ impl Cluster {
 
     /// The second in rank has taken our decision down.
     pub(super) fn accepted(&mut self, id: u32, now: Timestamp) {
-        if let Some(key) = self.claims.answered(id) {
-            self.commit(key, now);
+        let Some(key) = self.claims.answered(id) else { return };
+        if let Some(wanted) = self.claims.wanted.get_mut(&key)
+            && let Step::Proposing { replica, .. } = wanted.step
+        {
+            // If it asked for the room, it knows by now.
+            wanted.waiters.retain(|waiter| !matches!(waiter, Waiter::Claim { from, .. } if *from == replica));
         }
+        self.commit(key, now);
     }
 
     /// The second in rank knows a pin; ours was told to nobody and is dropped.
@@ -246,17 +256,16 @@ impl Cluster {
         }
     }
 
-    /// Asks the next in rank to confirm a decision; without one, it stands.
+    /// Asks the next in rank to confirm a decision; without one, it stands. If that one asked for the room, this is its
+    /// answer: it must know better or take it down like anybody else, for it may have agreed to another's decision since.
     fn propose(&mut self, key: RoomKey, pin: Pin, now: Timestamp) {
         let ranking = self.ranking(key);
         let Some(wanted) = self.claims.wanted.get_mut(&key) else { return };
         let second = ranking.into_iter().find(|replica| {
             *replica != self.me.id && !wanted.tried.contains(replica) && self.members.is_linked(*replica)
         });
-        let asker_is_second =
-            wanted.waiters.iter().any(|waiter| matches!(*waiter, Waiter::Claim { from, .. } if Some(from) == second));
         match second {
-            Some(replica) if !asker_is_second && now < wanted.deadline => {
+            Some(replica) if now < wanted.deadline => {
                 let id = self.claims.question(key);
                 let Some(wanted) = self.claims.wanted.get_mut(&key) else { return };
                 wanted.until = now + PATIENCE;

@@ -4,7 +4,10 @@
 //! every replica tells all others how many of its people sit on which shard, and the first in rank lets the larger side
 //! stay. All are told, because when a partition ends there is no common view yet of who is first.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::{Cluster, ClusterEvent, Lane, Output, ReplicaId, ReplicaState, message::Message, owner};
 use crate::{
@@ -26,6 +29,8 @@ const GIVE_UP_AFTER: Duration = Duration::from_millis(1_200);
 const FORGET_AFTER: Duration = Duration::from_secs(5);
 /// Rooms contested at a time; beyond it the rank alone decides.
 const MAX_CONTESTS: usize = 100_000;
+/// Pins of one contest that are remembered: one of each side, and some more.
+const MAX_PINS: usize = 16;
 
 /// Rooms under contest.
 #[derive(Debug, Default)]
@@ -44,9 +49,11 @@ struct Contest {
     began: Timestamp,
     /// Of the pins that met.
     epoch: u32,
+    /// The pins that met, by what tells them apart.
+    pins: BTreeSet<(ShardName, DeciderId)>,
     /// Tunnels by shard and replica, as far as they are known here.
     tunnels: BTreeMap<(ShardName, ReplicaId), u32>,
-    settled: bool,
+    settled: Option<Timestamp>,
 }
 
 impl Contests {
@@ -60,18 +67,27 @@ impl Contests {
 }
 
 impl Cluster {
-    /// Two live pins of one room have met. Ours was on the shard in `sits`, with so many tunnels.
-    pub(super) fn contest(&mut self, key: RoomKey, epoch: u32, sits: (ShardId, u32), now: Timestamp) {
+    /// Two live pins of one room have met, of one epoch. Ours was on the shard in `sits`, with so many tunnels.
+    pub(super) fn contest(&mut self, key: RoomKey, pins: [&Pin; 2], sits: (ShardId, u32), now: Timestamp) {
+        let epoch = pins[0].epoch;
+        let pins = pins.map(|pin| (pin.shard.clone(), pin.decider));
         match self.contests.rooms.get(&key) {
             None if self.contests.rooms.len() >= MAX_CONTESTS => return self.close_others(key, now),
             // Two replicas have settled it, each with its own count: the rank decides, which is the same for all.
             Some(contest) if contest.epoch < epoch => return self.finish(key, now),
-            Some(_) => {}
-            None => {
+            // The same two meet again, at other replicas or by repair.
+            Some(contest) if contest.settled.is_some() && pins.iter().all(|pin| contest.pins.contains(pin)) => return,
+            Some(contest) if contest.settled.is_none() => {}
+            Some(_) | None => {
                 self.begin(key, epoch, now);
                 self.event(ClusterEvent::Conflict { key });
                 self.push(key, now);
             }
+        }
+        if let Some(contest) = self.contests.rooms.get_mut(&key)
+            && contest.pins.len() < MAX_PINS
+        {
+            contest.pins.extend(pins);
         }
         self.count_here(key, sits);
     }
@@ -79,7 +95,12 @@ impl Cluster {
     /// Another replica counts its people in contested rooms.
     pub(super) fn counted(&mut self, from: ReplicaId, counts: Vec<(RoomKey, ShardName, u32)>, now: Timestamp) {
         for (key, shard, tunnels) in counts {
-            if !self.contests.rooms.contains_key(&key) {
+            let known = self.contests.rooms.get(&key).is_some_and(|contest| match contest.settled {
+                None => true,
+                // A late word on what is settled, not the first one on something new.
+                Some(at) => now.since(at) < COUNT_AT_LAST && contest.pins.iter().any(|(known, _)| *known == shard),
+            });
+            if !known {
                 if self.contests.rooms.len() >= MAX_CONTESTS {
                     continue;
                 }
@@ -97,7 +118,7 @@ impl Cluster {
     /// A connection is there: its other end may not have heard of what is contested.
     pub(super) fn tell_contests(&mut self, to: ReplicaId, now: Timestamp) {
         self.contests.last_link = now;
-        let open = self.contests.rooms.iter().filter(|(_, contest)| !contest.settled);
+        let open = self.contests.rooms.iter().filter(|(_, contest)| contest.settled.is_none());
         let ours = open.flat_map(|(&key, contest)| {
             let ours = contest.tunnels.iter().filter(|((_, replica), _)| *replica == self.me.id);
             ours.map(move |((shard, _), &tunnels)| (key, shard.clone(), tunnels))
@@ -146,7 +167,7 @@ impl Cluster {
             let all_there = now.since(self.contests.last_link) >= COUNT_AFTER || age >= COUNT_AT_LAST;
             if age >= FORGET_AFTER {
                 self.contests.rooms.remove(&key);
-            } else if contest.settled {
+            } else if contest.settled.is_some() {
             } else if age >= COUNT_AFTER && self.settles(key) {
                 if all_there {
                     words.extend(self.settle(key, now));
@@ -163,7 +184,8 @@ impl Cluster {
     }
 
     fn begin(&mut self, key: RoomKey, epoch: u32, now: Timestamp) {
-        self.contests.rooms.insert(key, Contest { began: now, epoch, tunnels: BTreeMap::new(), settled: false });
+        let (pins, tunnels) = (BTreeSet::new(), BTreeMap::new());
+        self.contests.rooms.insert(key, Contest { began: now, epoch, pins, tunnels, settled: None });
         for after in [COUNT_AFTER, GIVE_UP_AFTER, FORGET_AFTER] {
             self.contests.wake(key, now + after);
         }
@@ -207,7 +229,7 @@ impl Cluster {
     /// The room's shard is certain: whoever sits elsewhere is sent there.
     fn finish(&mut self, key: RoomKey, now: Timestamp) {
         if let Some(contest) = self.contests.rooms.get_mut(&key) {
-            contest.settled = true;
+            contest.settled = Some(now);
         }
         if let Some(shard) = self.shard_of(key, now) {
             self.event(ClusterEvent::Settled { key, shard });

@@ -93,14 +93,18 @@ impl Cluster {
             Merged::Taken => self.arrived(key, now),
             Merged::Moved { from, to, tunnels } => {
                 match before {
-                    Some((before, ..)) if before.epoch == pin.epoch => self.contest(key, pin.epoch, (from, tunnels), now),
+                    Some((before, ..)) if before.epoch == pin.epoch => {
+                        self.contest(key, [&before, pin], (from, tunnels), now);
+                    }
                     // Decided anew by somebody who knew the old decision.
                     _ => self.out.push(Output::CloseTunnels { key, except: to }),
                 }
                 self.arrived(key, now);
             }
             Merged::Conflict { ours, tunnels, .. } => match before {
-                Some((before, ..)) if before.epoch == pin.epoch => self.contest(key, pin.epoch, (ours, tunnels), now),
+                Some((before, ..)) if before.epoch == pin.epoch => {
+                    self.contest(key, [&before, pin], (ours, tunnels), now);
+                }
                 // The sender has missed something.
                 _ => self.push(key, now),
             },
