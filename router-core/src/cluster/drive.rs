@@ -50,10 +50,12 @@ impl Cluster {
         let status = self.own_status(now);
         self.urgent(node.id, Message::Status(status));
         self.repair.link_up(node.id);
-        self.tell_contests(node.id, now);
+        self.links_changed(now);
+        self.tell_contests(node.id);
     }
 
     pub(super) fn link_down(&mut self, id: ReplicaId, now: Timestamp) {
+        self.links_changed(now);
         let effects = self.members.link_down(id, now);
         self.join.link_down(id);
         self.repair.link_down(id);

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Cluster, ClusterEvent, Lane, Output, ReplicaId, ReplicaState, message::Message, owner};
+use super::{Cluster, ClusterEvent, Lane, Node, Output, ReplicaId, ReplicaState, message::Message, owner};
 use crate::{
     pin::{DeciderId, Pin},
     room::RoomKey,
@@ -40,7 +40,7 @@ pub(super) struct Contests {
     timers: BTreeMap<Timestamp, Vec<RoomKey>>,
     /// What was counted here and nobody was told yet.
     counts: Vec<(RoomKey, ShardName, u32)>,
-    /// When the last connection came up.
+    /// When the last connection came or went.
     last_link: Timestamp,
 }
 
@@ -115,9 +115,13 @@ impl Cluster {
         }
     }
 
-    /// A connection is there: its other end may not have heard of what is contested.
-    pub(super) fn tell_contests(&mut self, to: ReplicaId, now: Timestamp) {
+    /// Connections come and go: whoever counts waits for them.
+    pub(super) fn links_changed(&mut self, now: Timestamp) {
         self.contests.last_link = now;
+    }
+
+    /// A connection is there: its other end may not have heard of what is contested.
+    pub(super) fn tell_contests(&mut self, to: ReplicaId) {
         let open = self.contests.rooms.iter().filter(|(_, contest)| contest.settled.is_none());
         let ours = open.flat_map(|(&key, contest)| {
             let ours = contest.tunnels.iter().filter(|((_, replica), _)| *replica == self.me.id);
@@ -160,11 +164,13 @@ impl Cluster {
         let later = self.contests.timers.split_off(&(now + Duration::from_millis(1)));
         let due = std::mem::replace(&mut self.contests.timers, later);
         let mut words = Vec::new();
+        let linked = |node: Node| node.id == self.me.id || self.members.is_linked(node.id);
+        let all_linked = self.members.live().all(|(node, _)| linked(node));
         for key in due.into_values().flatten() {
             let Some(contest) = self.contests.rooms.get(&key) else { continue };
             let age = now.since(contest.began);
             // While connections come back, those who are missing are waited for.
-            let all_there = now.since(self.contests.last_link) >= COUNT_AFTER || age >= COUNT_AT_LAST;
+            let all_there = all_linked && now.since(self.contests.last_link) >= COUNT_AFTER || age >= COUNT_AT_LAST;
             if age >= FORGET_AFTER {
                 self.contests.rooms.remove(&key);
             } else if contest.settled.is_some() {
