@@ -250,6 +250,8 @@ pub struct Cluster {
     settings: ClusterSettings,
     members: Members,
     join: Join,
+    /// Since when a joiner has the table.
+    has_table: Option<Timestamp>,
     serving: Serving,
     repair: Repair,
     claims: Claims,
@@ -268,6 +270,7 @@ impl Cluster {
             settings,
             members: Members::new(me, settings.seed, now),
             join: Join::new(now),
+            has_table: None,
             serving: Serving::default(),
             repair: Repair::new(me.id, settings.seed, now),
             claims: Claims::default(),

@@ -11,7 +11,6 @@ use router_core::shard::ShardState;
 use super::{
     clients::key,
     plan::{Class, Plan},
-    replica::shard_name,
     world::{MS, Micros, SECOND, Slot, World},
 };
 
@@ -32,11 +31,13 @@ pub(crate) struct Check {
     pub(crate) healing: bool,
     /// Sizes of the sides of each room when they began to.
     pub(crate) sides: Vec<Vec<(usize, u32)>>,
+    /// A connection broke after that.
+    pub(crate) broken: bool,
 }
 
 impl Check {
     pub(crate) fn new(plan: &Plan) -> Self {
-        Self { rooms: vec![RoomTruth::default(); plan.rooms], healing: false, sides: Vec::new() }
+        Self { rooms: vec![RoomTruth::default(); plan.rooms], healing: false, sides: Vec::new(), broken: false }
     }
 
     pub(crate) fn used(&mut self, room: usize, now: Micros) {
@@ -180,11 +181,5 @@ impl World {
                 }
             }
         }
-    }
-
-    /// Whether a replica may send people to a shard.
-    pub(crate) fn is_usable_at(&self, slot: Slot, shard: usize) -> bool {
-        let shards = self.replicas[slot].router.shards();
-        shards.by_name(shard_name(shard).as_str()).is_some_and(|shard| shard.state != ShardState::Down)
     }
 }

@@ -124,6 +124,7 @@ impl World {
         let (slot, peer) = (link.ends[end], link.ends[1 - end]);
         let was = std::mem::take(&mut link.up[end]);
         let over = link.up == [false, false];
+        self.check.broken |= self.check.healing;
         if was && self.replicas[slot].alive {
             let id = self.replicas[peer].node.id;
             self.input(slot, Input::LinkDown(id));

@@ -54,6 +54,8 @@ pub(crate) struct Plan {
     pub(crate) expected: usize,
     pub(crate) shards: usize,
     pub(crate) rooms: usize,
+    /// A partition lets one direction through.
+    pub(crate) one_way: bool,
     /// Milliseconds by which clocks are off at most.
     pub(crate) skew: u64,
     pub(crate) ttl: Duration,
@@ -105,6 +107,7 @@ impl Plan {
             expected: hosts,
             shards: rng.random_range(3..=8),
             rooms: 0,
+            one_way: false,
             skew: if class == Class::Life { 1_000 } else { 5_000 },
             ttl: Duration::from_secs(if class == Class::Life { 12 } else { 120 }),
             max_pins: if class == Class::Full { rng.random_range(10..40) } else { 10_000 },
@@ -279,6 +282,7 @@ impl Drawing {
         side[a] = true;
         side[(a + b) % hosts] = false;
         let one_way = self.percent(20);
+        self.plan.one_way |= one_way;
         let mut ways = Vec::new();
         for a in 0..hosts {
             for b in 0..hosts {
