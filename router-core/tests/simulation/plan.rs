@@ -91,7 +91,7 @@ impl Plan {
             _ if seed % 40 == 19 => Class::Life,
             _ => Class::Wild,
         };
-        let few = rng.random_range(2..=5);
+        let few = if rng.random_range(0..10) == 0 { rng.random_range(6..=9) } else { rng.random_range(2..=5) };
         let hosts = match class {
             Class::Calm if rng.random_range(0..20) == 0 => rng.random_range(6..=20),
             Class::Wild if rng.random_range(0..30) == 0 => rng.random_range(6..=20),
@@ -163,6 +163,8 @@ impl Drawing {
             self.plan.arrivals.push(Arrival { at: at + gap, room, host, stays, until: None });
         }
         for _ in 0..later {
+            // At once behind the first ones, or any time.
+            let until = if self.percent(40) { until.min(at + 80 * MS) } else { until };
             let at = if until > at { self.rng.random_range(at..until) } else { at };
             let (host, stays) = (Some(self.host()), self.percent(40));
             self.plan.arrivals.push(Arrival { at, room, host, stays, until: None });
@@ -186,8 +188,7 @@ impl Drawing {
     fn churn(&mut self) {
         let mut at = BOOTED + 500 * MS;
         let mut absent: Vec<Host> = Vec::new();
-        let base = self.plan.hosts;
-        let changes = self.rng.random_range(1..=3);
+        let changes = self.rng.random_range(1..=4);
         for _ in 0..changes {
             let present: Vec<_> = (0..self.plan.hosts).filter(|host| !absent.contains(host)).collect();
             let victim = present[self.rng.random_range(0..present.len())];
@@ -216,12 +217,15 @@ impl Drawing {
             }
             // Just before, and while not everybody knows.
             let count = self.rng.random_range(10..30);
-            self.rooms(count, at - 30 * MS..at + 100 * MS, at + APART);
+            self.rooms(count, at - 7 * MS..at + 3 * MS, at + APART);
+            let count = self.rng.random_range(10..30);
+            self.rooms(count, at - 30 * MS..at + 150 * MS, at + APART);
             let count = self.rng.random_range(5..25);
             self.rooms(count, at..at + 2_500 * MS, at + APART);
+            let count = self.rng.random_range(5..20);
+            self.rooms(count, at + 600 * MS..at + 1_400 * MS, at + APART);
             at += APART;
         }
-        _ = base;
         self.plan.end = at + 1_500 * MS;
     }
 
@@ -235,6 +239,8 @@ impl Drawing {
             self.fault(at + lasts, Fault::Unblock);
             let count = self.rng.random_range(10..40);
             self.rooms(count, at - 20 * MS..at + lasts + 100 * MS, at + APART);
+            let count = self.rng.random_range(10..30);
+            self.rooms(count, at - 8 * MS..at + 5 * MS, at + APART);
             at += APART;
         }
         self.plan.end = at + 2 * SECOND;
