@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     Cluster, Lane, Output, ReplicaId,
-    message::{Message, Order, PROTOCOL, ShardReport, Status},
+    message::{Message, PROTOCOL, ShardReport, Status},
 };
 use crate::{
     pin::Pin,
@@ -134,7 +134,8 @@ impl Cluster {
 
     /// An operator has spoken to this replica.
     pub(super) fn ordered(&mut self, shard: ShardName, state: Option<ShardState>, now: Timestamp) {
-        let events = self.router.order(Order { shard, state, at: now, by: self.me.id }, now);
+        // Through the registry, which dates it after every word that it knows: clocks differ.
+        let events = self.router.handle(ShardInput::Operator { shard, state }, now);
         self.shards_changed(events);
         self.tell_status(now);
     }

@@ -99,25 +99,15 @@ impl Plan {
             Class::Life => few.min(3),
             _ => few,
         };
-        let plan = Self {
-            seed,
-            class,
-            strict: matches!(class, Class::Calm | Class::Churn | Class::Links | Class::Shards | Class::Life),
-            hosts,
-            expected: hosts,
-            shards: rng.random_range(3..=8),
-            rooms: 0,
-            one_way: false,
-            skew: if class == Class::Life { 1_000 } else { 5_000 },
-            ttl: Duration::from_secs(if class == Class::Life { 12 } else { 120 }),
-            max_pins: if class == Class::Full { rng.random_range(10..40) } else { 10_000 },
-            silence: 800 * MS..8 * SECOND,
-            arrivals: Vec::new(),
-            faults: Vec::new(),
-            end: 0,
-        };
+        let mut plan = Self::empty(seed, class, hosts);
+        plan.shards = rng.random_range(3..=8);
+        if class == Class::Life {
+            (plan.skew, plan.ttl) = (1_000, Duration::from_secs(12));
+        }
+        if class == Class::Full {
+            plan.max_pins = rng.random_range(10..40);
+        }
         let mut drawing = Drawing { rng, plan };
-        drawing.boot();
         match class {
             Class::Calm | Class::Full => drawing.calm(),
             Class::Churn => drawing.churn(),
@@ -127,6 +117,30 @@ impl Plan {
             Class::Wild => drawing.wild(),
             Class::Life => drawing.life(),
         }
+        drawing.plan
+    }
+
+    /// Replicas that start, and nothing else.
+    pub(crate) fn empty(seed: u64, class: Class, hosts: usize) -> Self {
+        let plan = Self {
+            seed,
+            class,
+            strict: matches!(class, Class::Calm | Class::Churn | Class::Links | Class::Shards | Class::Life),
+            hosts,
+            expected: hosts,
+            shards: 5,
+            rooms: 0,
+            one_way: false,
+            skew: 5_000,
+            ttl: Duration::from_secs(120),
+            max_pins: 10_000,
+            silence: 800 * MS..8 * SECOND,
+            arrivals: Vec::new(),
+            faults: Vec::new(),
+            end: 0,
+        };
+        let mut drawing = Drawing { rng: SmallRng::seed_from_u64(!seed), plan };
+        drawing.boot();
         drawing.plan
     }
 }
