@@ -237,6 +237,17 @@ pub struct ClusterSettings {
     pub seed: u64,
 }
 
+/// What a replica has begun and not ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UnderWay {
+    /// Rooms that somebody waits for.
+    pub claims: usize,
+    /// Questions to other replicas, without an answer as yet.
+    pub questions: usize,
+    /// Rooms that were found on two shards, those settled a moment ago included.
+    pub contests: usize,
+}
+
 /// One replica's share of the protocol. See the module.
 pub struct Cluster {
     me: Node,
@@ -244,6 +255,8 @@ pub struct Cluster {
     settings: ClusterSettings,
     members: Members,
     join: Join,
+    /// Since when a joiner has the table.
+    has_table: Option<Timestamp>,
     serving: Serving,
     repair: Repair,
     claims: Claims,
@@ -262,6 +275,7 @@ impl Cluster {
             settings,
             members: Members::new(me, settings.seed, now),
             join: Join::new(now),
+            has_table: None,
             serving: Serving::default(),
             repair: Repair::new(me.id, settings.seed, now),
             claims: Claims::default(),
@@ -305,6 +319,13 @@ impl Cluster {
     #[must_use]
     pub fn state(&self) -> ReplicaState {
         self.members.state()
+    }
+
+    /// What is under way: for tests and metrics. All of it is nothing again when all is quiet.
+    #[must_use]
+    pub fn under_way(&self) -> UnderWay {
+        let (claims, questions) = self.claims.counts();
+        UnderWay { claims, questions, contests: self.contests.count() }
     }
 
     /// The replicas that are live as this one sees it, itself included.

@@ -104,7 +104,7 @@ impl From<router_core::router::Refusal> for Refusal {
         match refusal {
             Core::NoShard => Self::NoShard,
             Core::TableFull => Self::TableFull,
-            Core::Awaited => Self::Awaited,
+            Core::Awaited | Core::Joining => Self::Awaited,
         }
     }
 }

@@ -51,11 +51,16 @@ impl Cluster {
         if let Some(pin) = self.router.usable(key, now) {
             return self.urgent(from, Message::Existing { id, pin });
         }
+        let first = owner::order(key, [self.me.id, from].into_iter()).first() == Some(&self.me.id);
         if let Some(wanted) = self.claims.wanted.get_mut(&key)
-            && matches!(wanted.step, Step::Proposing { .. })
+            && let Step::Proposing { replica, .. } = wanted.step
+            && (replica != from || first)
         {
-            // What becomes of our own decision is not known yet; the answer waits for it.
-            wanted.waiters.push(Waiter::Proposal { from, id });
+            // What becomes of our own decision is not known yet; the answer waits for it. Of two that propose to each
+            // other, the one that ranks lower gives in, or both would wait in vain.
+            if wanted.waiters.len() < MAX_WAITERS {
+                wanted.waiters.push(Waiter::Proposal { from, id });
+            }
             return;
         }
         let inserted = self.router.insert(key, pin, now);
@@ -87,9 +92,14 @@ impl Cluster {
 
     /// The second in rank has taken our decision down.
     pub(super) fn accepted(&mut self, id: u32, now: Timestamp) {
-        if let Some(key) = self.claims.answered(id) {
-            self.commit(key, now);
+        let Some(key) = self.claims.answered(id) else { return };
+        if let Some(wanted) = self.claims.wanted.get_mut(&key)
+            && let Step::Proposing { replica, .. } = wanted.step
+        {
+            // If it asked for the room, it knows by now.
+            wanted.waiters.retain(|waiter| !matches!(waiter, Waiter::Claim { from, .. } if *from == replica));
         }
+        self.commit(key, now);
     }
 
     /// The second in rank knows a pin; ours was told to nobody and is dropped.
@@ -174,10 +184,24 @@ impl Cluster {
         owner::order(key, self.members.ready())
     }
 
-    /// Asks the first in rank that was not tried, or decides.
-    fn advance(&mut self, key: RoomKey, now: Timestamp) {
+    /// Somebody may have come who can be asked; matters to a joiner, which decides nothing.
+    pub(super) fn look_for_owners(&mut self, now: Timestamp) {
+        if self.members.state() == ReplicaState::Joining {
+            for key in self.claims.idle() {
+                self.advance(key, now);
+            }
+        }
+    }
+
+    /// Asks the first in rank that was not tried, or decides. A joiner without anybody to ask waits for somebody: to
+    /// know nothing is no reason to think that there is nothing to know.
+    pub(super) fn advance(&mut self, key: RoomKey, now: Timestamp) {
         let ranking = self.ranking(key);
         let Some(wanted) = self.claims.wanted.get_mut(&key) else { return };
+        let joining = self.members.state() == ReplicaState::Joining;
+        if wanted.deadline <= now && joining {
+            return self.refuse(key, Refusal::Joining, now);
+        }
         if wanted.deadline <= now || wanted.relayed {
             return self.decide(key, now);
         }
@@ -198,6 +222,7 @@ impl Cluster {
                 self.claims.wake(key, until);
                 self.urgent(replica, Message::Claim { id, key, lost, relayed });
             }
+            _ if joining => wanted.until = wanted.deadline,
             _ => self.decide(key, now),
         }
     }
@@ -231,17 +256,16 @@ impl Cluster {
         }
     }
 
-    /// Asks the next in rank to confirm a decision; without one, it stands.
+    /// Asks the next in rank to confirm a decision; without one, it stands. If that one asked for the room, this is its
+    /// answer: it must know better or take it down like anybody else, for it may have agreed to another's decision since.
     fn propose(&mut self, key: RoomKey, pin: Pin, now: Timestamp) {
         let ranking = self.ranking(key);
         let Some(wanted) = self.claims.wanted.get_mut(&key) else { return };
         let second = ranking.into_iter().find(|replica| {
             *replica != self.me.id && !wanted.tried.contains(replica) && self.members.is_linked(*replica)
         });
-        let asker_is_second =
-            wanted.waiters.iter().any(|waiter| matches!(*waiter, Waiter::Claim { from, .. } if Some(from) == second));
         match second {
-            Some(replica) if !asker_is_second && now < wanted.deadline => {
+            Some(replica) if now < wanted.deadline => {
                 let id = self.claims.question(key);
                 let Some(wanted) = self.claims.wanted.get_mut(&key) else { return };
                 wanted.until = now + PATIENCE;
@@ -339,6 +363,7 @@ impl Cluster {
                     Refusal::NoShard => ClaimRefusal::NoShard,
                     Refusal::TableFull => ClaimRefusal::TableFull,
                     Refusal::Awaited => ClaimRefusal::Awaited,
+                    Refusal::Joining => ClaimRefusal::NotReady,
                 };
                 self.urgent(from, Message::Refused { id, why });
             }

@@ -1,5 +1,7 @@
 //! What happens to a replica, handed to the part that deals with it.
 
+use std::time::Duration;
+
 use super::{
     Cluster, ClusterEvent, Lane, Node, Output, ReplicaId, ReplicaState,
     join::JoinStep,
@@ -8,6 +10,11 @@ use super::{
     repair::{PinSource, RepairEffect, Repaired},
 };
 use crate::{pin::Pin, registry::ShardEvent, room::RoomKey, router::Router, time::Timestamp};
+
+/// How long a joiner that has the table waits for connections to replicas that discovery knows, and no member does.
+const STRAGGLERS: Duration = Duration::from_millis(500);
+/// And to live members.
+const GIVEN_UP: Duration = Duration::from_secs(3);
 
 /// The table as it is now.
 struct Table<'a>(&'a Router, Timestamp);
@@ -50,9 +57,12 @@ impl Cluster {
         let status = self.own_status(now);
         self.urgent(node.id, Message::Status(status));
         self.repair.link_up(node.id);
+        self.links_changed(now);
+        self.tell_contests(node.id);
     }
 
     pub(super) fn link_down(&mut self, id: ReplicaId, now: Timestamp) {
+        self.links_changed(now);
         let effects = self.members.link_down(id, now);
         self.join.link_down(id);
         self.repair.link_down(id);
@@ -93,7 +103,8 @@ impl Cluster {
             }
             Message::SnapshotEnd { pins } => {
                 if self.join.end(from, pins) {
-                    self.turn(ReplicaState::Ready, now);
+                    self.has_table = Some(now);
+                    self.join_on(now);
                 }
             }
             Message::Goodbye => {
@@ -134,6 +145,7 @@ impl Cluster {
                 }
             }
         }
+        self.look_for_owners(now);
     }
 
     pub(super) fn shards_changed(&mut self, events: Vec<ShardEvent>) {
@@ -144,6 +156,16 @@ impl Cluster {
 
     fn join_on(&mut self, now: Timestamp) {
         if self.members.state() != ReplicaState::Joining {
+            return;
+        }
+        if let Some(since) = self.has_table {
+            // An owner confirms its decisions with the second in rank: not ready before it can reach everybody.
+            let linked = |node: Node| node.id == self.me.id || self.members.is_linked(node.id);
+            let reaches_all = self.members.live().all(|(node, _)| linked(node))
+                && (self.join.is_expected_here(self.members.linked().count()) || now.since(since) >= STRAGGLERS);
+            if reaches_all || now.since(since) >= GIVEN_UP {
+                self.turn(ReplicaState::Ready, now);
+            }
             return;
         }
         match self.join.next(self.me.id, self.members.linked(), now) {
@@ -159,8 +181,13 @@ impl Cluster {
         // Leaving is for good.
         if self.members.state() < state {
             self.members.set_state(state);
+            // Whoever waits for an owner has one now.
+            let waiting = self.claims.idle();
             self.event(ClusterEvent::MemberState(self.me.id, state));
             self.tell_status(now);
+            for key in waiting {
+                self.advance(key, now);
+            }
         }
     }
 

@@ -1,11 +1,15 @@
 //! Healing: a room that was pinned to two shards, on two sides of a partition, gets one of them back.
 //!
 //! The rank of pins makes all replicas agree at once. But rank knows nothing of people: so, before any tunnel is closed,
-//! the room's owner asks how many people sit on either shard, and lets the larger side stay.
+//! every replica tells all others how many of its people sit on which shard, and the first in rank lets the larger side
+//! stay. All are told, because when a partition ends there is no common view yet of who is first.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use super::{Cluster, ClusterEvent, Lane, Output, ReplicaId, message::Message, owner};
+use super::{Cluster, ClusterEvent, Lane, Node, Output, ReplicaId, ReplicaState, message::Message, owner};
 use crate::{
     pin::{DeciderId, Pin},
     room::RoomKey,
@@ -15,12 +19,18 @@ use crate::{
 
 /// From a contest's beginning until its owner counts: a few round trips.
 const COUNT_AFTER: Duration = Duration::from_millis(300);
+/// From its beginning until it counts at the latest.
+const COUNT_AT_LAST: Duration = Duration::from_secs(1);
+/// Between two looks whether everybody is there.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// From its beginning until a replica that has heard no last word takes the rank's.
 const GIVE_UP_AFTER: Duration = Duration::from_millis(1_200);
 /// From its beginning until it is forgotten: the same two pins may meet again until all replicas have both.
 const FORGET_AFTER: Duration = Duration::from_secs(5);
 /// Rooms contested at a time; beyond it the rank alone decides.
 const MAX_CONTESTS: usize = 100_000;
+/// Pins of one contest that are remembered: one of each side, and some more.
+const MAX_PINS: usize = 16;
 
 /// Rooms under contest.
 #[derive(Debug, Default)]
@@ -28,53 +38,116 @@ pub(super) struct Contests {
     rooms: BTreeMap<RoomKey, Contest>,
     /// When to look at a room again.
     timers: BTreeMap<Timestamp, Vec<RoomKey>>,
+    /// What was counted here and nobody was told yet.
+    counts: Vec<(RoomKey, ShardName, u32)>,
+    /// When the last connection came or went.
+    last_link: Timestamp,
 }
 
 #[derive(Debug)]
 struct Contest {
     began: Timestamp,
+    /// Of the pins that met.
+    epoch: u32,
+    /// The pins that met, by what tells them apart.
+    pins: BTreeSet<(ShardName, DeciderId)>,
     /// Tunnels by shard and replica, as far as they are known here.
     tunnels: BTreeMap<(ShardName, ReplicaId), u32>,
-    settled: bool,
+    settled: Option<Timestamp>,
 }
 
 impl Contests {
+    pub(super) fn count(&self) -> usize {
+        self.rooms.len()
+    }
+
     fn wake(&mut self, key: RoomKey, at: Timestamp) {
         self.timers.entry(at).or_default().push(key);
     }
 }
 
 impl Cluster {
-    /// Two live pins of one room have met: ours was on the shard in `sits` with so many tunnels; `loser` is the pin that
-    /// is not in the table now.
-    pub(super) fn contest(&mut self, key: RoomKey, loser: Pin, sits: (ShardId, u32), now: Timestamp) {
-        let known = self.contests.rooms.contains_key(&key);
-        if !known && self.contests.rooms.len() >= MAX_CONTESTS {
-            return self.out.push(Output::CloseTunnels { key, except: self.shard_of(key, now).or(Some(sits.0)) });
+    /// Two live pins of one room have met, of one epoch. Ours was on the shard in `sits`, with so many tunnels.
+    pub(super) fn contest(&mut self, key: RoomKey, pins: [&Pin; 2], sits: (ShardId, u32), now: Timestamp) {
+        let epoch = pins[0].epoch;
+        let pins = pins.map(|pin| (pin.shard.clone(), pin.decider));
+        match self.contests.rooms.get(&key) {
+            None if self.contests.rooms.len() >= MAX_CONTESTS => return self.close_others(key, now),
+            // Two replicas have settled it, each with its own count: the rank decides, which is the same for all.
+            Some(contest) if contest.epoch < epoch => return self.finish(key, now),
+            // The same two meet again, at other replicas or by repair.
+            Some(contest) if contest.settled.is_some() && pins.iter().all(|pin| contest.pins.contains(pin)) => return,
+            Some(contest) if contest.settled.is_none() => {}
+            Some(_) | None => {
+                self.begin(key, epoch, now);
+                self.event(ClusterEvent::Conflict { key });
+                self.push(key, now);
+            }
         }
-        let Some(shard) = self.router.shards().name(sits.0).cloned() else { return };
-        self.begin(key, now);
-        self.census(key, shard.clone(), self.me.id, sits.1);
-        if self.owner_of(key) != Some(self.me.id)
-            && let Some(owner) = self.owner_of(key)
+        if let Some(contest) = self.contests.rooms.get_mut(&key)
+            && contest.pins.len() < MAX_PINS
         {
-            self.urgent(owner, Message::Census(vec![(key, shard, sits.1)]));
+            contest.pins.extend(pins);
         }
-        if !known {
-            self.event(ClusterEvent::Conflict { key });
-            // Everybody must see both pins, or those who have only one would never look for tunnels on the other's shard.
-            let winner = self.router.get(key, now).map(|(pin, ..)| pin);
-            self.push_pins(winner.into_iter().chain([loser]).map(|pin| (key, pin)));
+        self.count_here(key, sits);
+    }
+
+    /// Another replica counts its people in contested rooms.
+    pub(super) fn counted(&mut self, from: ReplicaId, counts: Vec<(RoomKey, ShardName, u32)>, now: Timestamp) {
+        for (key, shard, tunnels) in counts {
+            let known = self.contests.rooms.get(&key).is_some_and(|contest| match contest.settled {
+                None => true,
+                // A late word on what is settled, not the first one on something new.
+                Some(at) => now.since(at) < COUNT_AT_LAST && contest.pins.iter().any(|(known, _)| *known == shard),
+            });
+            if !known {
+                if self.contests.rooms.len() >= MAX_CONTESTS {
+                    continue;
+                }
+                // The other pin may never come here, if it is the one that loses: count now.
+                let here = self.router.get(key, now);
+                self.begin(key, here.as_ref().map_or(0, |(pin, ..)| pin.epoch), now);
+                if let Some((_, shard, tunnels)) = here.filter(|(.., tunnels)| *tunnels > 0) {
+                    self.count_here(key, (shard, tunnels));
+                }
+            }
+            self.census(key, shard, from, tunnels);
         }
     }
 
-    /// Another replica counts its people in contested rooms that this one owns.
-    pub(super) fn counted(&mut self, from: ReplicaId, counts: Vec<(RoomKey, ShardName, u32)>, now: Timestamp) {
-        for (key, shard, tunnels) in counts {
-            if self.contests.rooms.contains_key(&key) || self.contests.rooms.len() < MAX_CONTESTS {
-                self.begin(key, now);
-                self.census(key, shard, from, tunnels);
-            }
+    /// Connections come and go: whoever counts waits for them.
+    pub(super) fn links_changed(&mut self, now: Timestamp) {
+        self.contests.last_link = now;
+    }
+
+    /// A connection is there: its other end may not have heard of what is contested.
+    pub(super) fn tell_contests(&mut self, to: ReplicaId) {
+        let open = self.contests.rooms.iter().filter(|(_, contest)| contest.settled.is_none());
+        let ours = open.flat_map(|(&key, contest)| {
+            let ours = contest.tunnels.iter().filter(|((_, replica), _)| *replica == self.me.id);
+            ours.map(move |((shard, _), &tunnels)| (key, shard.clone(), tunnels))
+        });
+        let ours: Vec<_> = ours.collect();
+        for counts in ours.chunks(super::spread::PINS_PER_MESSAGE) {
+            self.urgent(to, Message::Census(counts.to_vec()));
+        }
+    }
+
+    /// Tells everybody what was counted with the input under way.
+    pub(super) fn flush_counts(&mut self) {
+        let counts = std::mem::take(&mut self.contests.counts);
+        for counts in counts.chunks(super::spread::PINS_PER_MESSAGE) {
+            self.to_all(Lane::Urgent, &Message::Census(counts.to_vec()));
+        }
+    }
+
+    /// Counts the people of this replica, once: later they may be on their way already.
+    fn count_here(&mut self, key: RoomKey, (shard, tunnels): (ShardId, u32)) {
+        let Some(shard) = self.router.shards().name(shard).cloned() else { return };
+        let Some(contest) = self.contests.rooms.get_mut(&key) else { return };
+        if !contest.tunnels.keys().any(|(_, replica)| *replica == self.me.id) {
+            contest.tunnels.insert((shard.clone(), self.me.id), tunnels);
+            self.contests.counts.push((key, shard, tunnels));
         }
     }
 
@@ -91,14 +164,22 @@ impl Cluster {
         let later = self.contests.timers.split_off(&(now + Duration::from_millis(1)));
         let due = std::mem::replace(&mut self.contests.timers, later);
         let mut words = Vec::new();
+        let linked = |node: Node| node.id == self.me.id || self.members.is_linked(node.id);
+        let all_linked = self.members.live().all(|(node, _)| linked(node));
         for key in due.into_values().flatten() {
             let Some(contest) = self.contests.rooms.get(&key) else { continue };
             let age = now.since(contest.began);
+            // While connections come back, those who are missing are waited for.
+            let all_there = all_linked && now.since(self.contests.last_link) >= COUNT_AFTER || age >= COUNT_AT_LAST;
             if age >= FORGET_AFTER {
                 self.contests.rooms.remove(&key);
-            } else if contest.settled {
-            } else if self.owner_of(key) == Some(self.me.id) {
-                words.extend(self.settle(key, now));
+            } else if contest.settled.is_some() {
+            } else if age >= COUNT_AFTER && self.settles(key) {
+                if all_there {
+                    words.extend(self.settle(key, now));
+                } else {
+                    self.contests.wake(key, now + LOOK_AGAIN);
+                }
             } else if age >= GIVE_UP_AFTER {
                 self.finish(key, now);
             }
@@ -108,12 +189,11 @@ impl Cluster {
         }
     }
 
-    fn begin(&mut self, key: RoomKey, now: Timestamp) {
-        if let std::collections::btree_map::Entry::Vacant(place) = self.contests.rooms.entry(key) {
-            place.insert(Contest { began: now, tunnels: BTreeMap::new(), settled: false });
-            for after in [COUNT_AFTER, GIVE_UP_AFTER, FORGET_AFTER] {
-                self.contests.wake(key, now + after);
-            }
+    fn begin(&mut self, key: RoomKey, epoch: u32, now: Timestamp) {
+        let (pins, tunnels) = (BTreeSet::new(), BTreeMap::new());
+        self.contests.rooms.insert(key, Contest { began: now, epoch, pins, tunnels, settled: None });
+        for after in [COUNT_AFTER, GIVE_UP_AFTER, FORGET_AFTER] {
+            self.contests.wake(key, now + after);
         }
     }
 
@@ -155,11 +235,17 @@ impl Cluster {
     /// The room's shard is certain: whoever sits elsewhere is sent there.
     fn finish(&mut self, key: RoomKey, now: Timestamp) {
         if let Some(contest) = self.contests.rooms.get_mut(&key) {
-            contest.settled = true;
+            contest.settled = Some(now);
         }
         if let Some(shard) = self.shard_of(key, now) {
             self.event(ClusterEvent::Settled { key, shard });
-            self.out.push(Output::CloseTunnels { key, except: Some(shard) });
+            self.close_others(key, now);
+        }
+    }
+
+    fn close_others(&mut self, key: RoomKey, now: Timestamp) {
+        if let Some(except) = self.shard_of(key, now) {
+            self.out.push(Output::CloseTunnels { key, except: Some(except) });
         }
     }
 
@@ -167,7 +253,12 @@ impl Cluster {
         self.router.get(key, now).map(|(_, shard, _)| shard)
     }
 
-    fn owner_of(&self, key: RoomKey) -> Option<ReplicaId> {
-        owner::order(key, self.members.ready()).into_iter().next()
+    /// Whether this replica settles a contest: the first in rank of those connected. When a partition ends, connections
+    /// are there before the members know of each other.
+    fn settles(&self, key: RoomKey) -> bool {
+        let ready = |(id, state)| (state == ReplicaState::Ready).then_some(id);
+        let me = (self.me.id, self.members.state());
+        let able = self.members.linked().chain([me]).filter_map(ready);
+        owner::order(key, able).first() == Some(&self.me.id)
     }
 }

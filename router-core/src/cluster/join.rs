@@ -65,6 +65,11 @@ impl Join {
         self.expected = addresses;
     }
 
+    /// Whether as many others are connected as discovery expects.
+    pub(super) fn is_expected_here(&self, linked: usize) -> bool {
+        linked + 1 >= self.expected
+    }
+
     /// Looks again. To be called with every tick, and when connections or states of replicas have changed. `linked` are
     /// the other replicas with a connection. Answers [`JoinStep::Ready`] once, and nothing from then on.
     pub(super) fn next(
@@ -140,7 +145,7 @@ impl Join {
             return true;
         }
         let nobody_has_it = linked.iter().all(|(_, state)| *state == ReplicaState::Joining);
-        let all_there = linked.len() + 1 >= self.expected;
+        let all_there = self.is_expected_here(linked.len());
         let lowest = linked.iter().all(|(id, _)| me < *id);
         age >= ALONE_AFTER && nobody_has_it && all_there && lowest
     }

@@ -27,7 +27,8 @@ use crate::{pin::Pin, room::RoomKey, time::Timestamp};
 
 /// Between two repairs with somebody by chance, in milliseconds: 5 s ± 20 %.
 const PAUSE: std::ops::Range<u64> = 4_000..6_000;
-/// Groups of one answer at most: 64 KiB of fingerprints. The asker asks again for more.
+/// Groups of one answer at most: 64 KiB of fingerprints, a quarter of what the bulk lane holds. The asker asks again for
+/// more.
 const GROUPS_PER_ROUND: usize = 32;
 /// Exchanges that send pins at a time. The others compare later, and by then have less to say.
 const MAX_SENDING: usize = 4;
@@ -125,6 +126,8 @@ impl Repair {
         now: Timestamp,
     ) -> Vec<RepairEffect> {
         let mut out = Vec::new();
+        let stalled = self.exchanges.iter().filter(|(_, exchange)| exchange.is_stalled(now));
+        self.owed.extend(stalled.map(|(peer, _)| *peer));
         self.exchanges.retain(|_, exchange| !exchange.is_over(now));
         self.go_on(table, now, &mut out);
         let free: Vec<_> = peers.filter(|peer| !self.exchanges.contains_key(peer)).collect();
@@ -167,11 +170,11 @@ impl Repair {
                 out.pins = pins;
             }
             Message::LeafPins { group, leaf, pins, answer: false } => {
-                out.pins = pins;
                 if let Some(exchange) = self.exchanges.get_mut(&from) {
-                    exchange.answered(group, leaf, now);
+                    exchange.answered(group, leaf, &pins, now);
                     self.go_on(table, now, &mut out.effects);
                 }
+                out.pins = pins;
             }
             _ => {}
         }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     Cluster, Lane, Output, ReplicaId,
-    message::{Message, Order, PROTOCOL, ShardReport, Status},
+    message::{Message, PROTOCOL, ShardReport, Status},
 };
 use crate::{
     pin::Pin,
@@ -69,17 +69,13 @@ impl Cluster {
         }
     }
 
-    /// Tells everybody of pins as they are given.
-    pub(super) fn push_pins(&mut self, pins: impl IntoIterator<Item = (RoomKey, Pin)>) {
-        self.spread.pushes.extend(pins);
-    }
-
     /// Sends what the input under way has decided.
     pub(super) fn flush(&mut self) {
         let pushes = std::mem::take(&mut self.spread.pushes);
         for pins in pushes.chunks(PINS_PER_MESSAGE) {
             self.to_all(Lane::Urgent, &Message::Pins(pins.to_vec()));
         }
+        self.flush_counts();
     }
 
     /// Takes pins from elsewhere.
@@ -104,14 +100,18 @@ impl Cluster {
             }
             Merged::Moved { from, to, tunnels } => {
                 match before {
-                    Some((before, ..)) if before.epoch == pin.epoch => self.contest(key, before, (from, tunnels), now),
+                    Some((before, ..)) if before.epoch == pin.epoch => {
+                        self.contest(key, [&before, pin], (from, tunnels), now);
+                    }
                     // Decided anew by somebody who knew the old decision.
                     _ => self.out.push(Output::CloseTunnels { key, except: Some(to) }),
                 }
                 self.arrived(key, now);
             }
             Merged::Conflict { ours, tunnels, .. } => match before {
-                Some((before, ..)) if before.epoch == pin.epoch => self.contest(key, pin.clone(), (ours, tunnels), now),
+                Some((before, ..)) if before.epoch == pin.epoch => {
+                    self.contest(key, [&before, pin], (ours, tunnels), now);
+                }
                 // The sender has missed something.
                 _ => self.push(key, now),
             },
@@ -136,11 +136,13 @@ impl Cluster {
         let effects = self.members.status(from, state);
         self.members_changed(effects, now);
         self.count_votes(now);
+        self.look_for_owners(now);
     }
 
     /// An operator has spoken to this replica.
     pub(super) fn ordered(&mut self, shard: ShardName, state: Option<ShardState>, now: Timestamp) {
-        let events = self.router.order(Order { shard, state, at: now, by: self.me.id }, now);
+        // Through the registry, which dates it after every word that it knows: clocks differ.
+        let events = self.router.handle(ShardInput::Operator { shard, state }, now);
         self.shards_changed(events);
         self.tell_status(now);
     }

@@ -50,6 +50,9 @@ pub enum Refusal {
     /// The room's shard is not discovered yet after a restart.
     #[error("the room's shard is not discovered yet")]
     Awaited,
+    /// This replica has just started, and nobody who has the table could be asked.
+    #[error("this replica does not know yet where rooms are")]
+    Joining,
 }
 
 /// Why an operator's pin is not taken.

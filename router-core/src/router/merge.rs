@@ -15,17 +15,13 @@ use crate::{
     time::Timestamp,
 };
 
-/// How far another replica's clock may be ahead of ours before we correct what it says.
-const MAX_AHEAD: Duration = Duration::from_millis(500);
-
 impl Router {
     /// Takes a pin from elsewhere, if it is greater than what is here ([`Pin::rank`]): the only door for such pins.
     ///
     /// Commutative, associative and idempotent, so that replicas agree in whatever order pins reach them (invariant 2).
     /// A pin that differs in its last use alone brings the later one. A pin whose time has passed is refused, for here
     /// it may have been forgotten already, and must not come back; what is here and past counts as not here. Nobody
-    /// decides, or uses, a room in the future: such times become `now`, the first with a tolerance of 500 ms.
-    /// Tunnels stay counted.
+    /// uses a room in the future: such a time becomes `now`. Tunnels stay counted.
     ///
     /// A shard without a name here gets one, and its rooms wait for it as after a restart.
     pub fn merge(&self, key: RoomKey, pin: Pin, now: Timestamp) -> Merged {
@@ -123,9 +119,9 @@ impl Router {
     }
 }
 
-/// A clock ahead of ours must make no pin immortal, nor win or lose by more than the tolerance.
+/// A clock ahead of ours must make no pin immortal. When it was made is left as its maker said, right or wrong: that is
+/// part of its rank, in which all replicas must agree.
 fn not_later(pin: Pin, now: Timestamp) -> Pin {
-    let created = if pin.created > now + MAX_AHEAD { now } else { pin.created };
     let last_seen = pin.last_seen.min(now);
-    Pin { created, last_seen, ..pin }
+    Pin { last_seen, ..pin }
 }

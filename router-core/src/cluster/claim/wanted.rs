@@ -64,6 +64,11 @@ pub(in crate::cluster) struct Claims {
 }
 
 impl Claims {
+    /// Rooms wanted, and questions on their way.
+    pub(in crate::cluster) fn counts(&self) -> (usize, usize) {
+        (self.wanted.len(), self.questions.len())
+    }
+
     /// A number for a question about `key`.
     pub(in crate::cluster) fn question(&mut self, key: RoomKey) -> u32 {
         self.last_id = self.last_id.wrapping_add(1);
@@ -106,6 +111,12 @@ impl Claims {
             }
         }
         None
+    }
+
+    /// The rooms about which nothing is being done.
+    pub(in crate::cluster) fn idle(&self) -> Vec<RoomKey> {
+        let idle = |wanted: &Wanted| wanted.step == Step::Begin;
+        self.wanted.iter().filter(|(_, wanted)| idle(wanted)).map(|(&key, _)| key).collect()
     }
 
     /// The rooms whose step waits for `replica`.

@@ -16,8 +16,8 @@ use crate::{
 const MAX_SERVED: usize = 4;
 /// Joiners that wait. More are not answered, and ask elsewhere.
 const MAX_WAITING: usize = 64;
-/// Bytes of a chunk at most, roughly.
-const CHUNK: usize = 32 * 1024;
+/// Bytes of a chunk at most: the bulk lane takes no frame of more than 32 KiB.
+const CHUNK: usize = 31 * 1024;
 
 /// How far one joiner is.
 #[derive(Debug, Default)]

@@ -171,9 +171,9 @@ proptest! {
         prop_assert_eq!(Plain::new(all), table);
         let bytes = 48 + name.as_str().len();
         let (last, full) = chunks.split_last().map_or((0, &[][..]), |(last, full)| (last.1.len(), full));
-        prop_assert!(last * bytes <= 32 * 1024);
+        prop_assert!(last * bytes <= 31 * 1024);
         for (_, pins) in full {
-            prop_assert!((31 * 1024..=32 * 1024).contains(&(pins.len() * bytes)), "{}", pins.len());
+            prop_assert!((30 * 1024..=31 * 1024).contains(&(pins.len() * bytes)), "{}", pins.len());
         }
     }
 }

@@ -385,6 +385,21 @@ fn a_replica_that_slept_comes_back() {
     }
 }
 
+/// It had a suspicion when it fell asleep. The objection came meanwhile, and is read before the suspicion ends.
+#[test]
+fn a_sleeper_condemns_nobody() {
+    for seed in 0..50 {
+        let mut world = World::settled(seed, replicas(seed).max(3));
+        world.cut(0, 1);
+        world.run(4 * MS);
+        let span = world.rng.random_range(700 * MS..5 * SECOND);
+        world.stopped.insert(0, world.now + span);
+        world.run(span + 3 * SECOND);
+        world.assert_all_live();
+        assert!(world.downs().iter().all(|seen| seen.of == 0), "seed {seed}: {:?}", world.downs());
+    }
+}
+
 /// The same address, another process.
 #[test]
 fn a_restarted_replica_replaces_itself() {

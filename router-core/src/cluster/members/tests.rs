@@ -1,6 +1,7 @@
 use std::net::Ipv4Addr;
 
-use foca::Message;
+use bytes::BufMut;
+use foca::{Codec as _, Header, Message};
 use proptest::prelude::*;
 
 use super::*;
@@ -233,6 +234,19 @@ fn states_are_what_replicas_say_of_themselves() {
     }
     assert!(!a.is_live(ReplicaId(2)));
     assert!(!a.states.contains_key(&ReplicaId(2)));
+}
+
+/// The suspect has little time to object, so the others hear of it at once.
+#[test]
+fn a_suspicion_is_told_at_once() {
+    let (mut a, _) = couple();
+    a.link_up(node(3), at(0));
+    let hello = datagram(Identity::first(node(3)), *a.foca.identity(), Message::Gossip, &[]);
+    assert_eq!(a.gossip(ReplicaId(3), &hello, at(0)), [MemberEffect::Up(node(3))]);
+    let effects = a.link_down(ReplicaId(2), at(10));
+    let told = |effect: &MemberEffect| matches!(effect, MemberEffect::Send { to, .. } if *to == ReplicaId(3));
+    assert!(effects.iter().any(told), "{effects:?}");
+    assert!(effects.contains(&MemberEffect::Dial(node(2).address)), "{effects:?}");
 }
 
 /// Two processes that are told the same address: the older one gives way, again and again, but seldom.

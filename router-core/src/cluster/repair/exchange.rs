@@ -10,18 +10,22 @@ use crate::{cluster::message::Message, pin::Pin, room::RoomKey, time::Timestamp}
 
 /// Groups of the table, and leaves of a group.
 pub(super) const GROUPS: usize = 256;
-/// Bytes of pins in one message at most, roughly: below the 64 KiB that a message may have.
-const MAX_BYTES: usize = 56 * 1024;
-/// Leaves that may be sent without an answer, and their bytes: what a connection of 40 MB/s holds in 3 ms. Nothing
-/// more lies in the queue of a slow one.
+/// Bytes of pins in one message at most: the bulk lane takes no frame of more than 32 KiB.
+const MAX_BYTES: usize = 31 * 1024;
+/// Bytes of leaves that may be sent without an answer, or of the answers, whichever are more: a quarter of what the
+/// bulk lane of a connection holds before it drops, for both ends ask, and snapshots go the same way. 20 MB/s at 3 ms.
+const WINDOW_BYTES: usize = 64 * 1024;
+/// Leaves that may be sent without an answer: at first, when the size of answers is not known yet, and at most.
+const FIRST_LEAVES: usize = 16;
 const WINDOW_LEAVES: usize = 256;
-const WINDOW_BYTES: usize = 128 * 1024;
+/// What a message takes in a queue besides its pins.
+const OVERHEAD: usize = 80;
 /// Rounds of one exchange: enough for all groups, even if many are found again.
 const MAX_ROUNDS: u32 = 24;
 /// An exchange in which nothing was left to wait for ends after so long without a word.
 const QUIET: Duration = Duration::from_secs(1);
 /// And one in which something was.
-const STALLED: Duration = Duration::from_secs(3);
+const STALLED: Duration = Duration::from_secs(2);
 
 /// A leaf of a group: a room key's second byte.
 pub(super) fn leaf(key: RoomKey) -> u8 {
@@ -37,6 +41,11 @@ pub(in crate::cluster) fn estimate(pin: &Pin) -> usize {
     48 + pin.shard.as_str().len()
 }
 
+/// Bytes of a message with these pins in a queue.
+fn bytes(pins: &[(RoomKey, Pin)]) -> usize {
+    OVERHEAD + pins.iter().map(|(_, pin)| estimate(pin)).sum::<usize>()
+}
+
 #[derive(Debug)]
 pub(super) struct Exchange {
     last_word: Timestamp,
@@ -46,6 +55,10 @@ pub(super) struct Exchange {
     leaves: VecDeque<Leaf>,
     /// Leaves sent and not answered, and their bytes.
     open: BTreeMap<(u8, u8), usize>,
+    /// As many may be open; one more with every answer.
+    window: usize,
+    /// Bytes of the largest answer.
+    answer: usize,
     /// Groups looked at in this exchange. Each is looked at once: one that differs again does so because of pins that
     /// are on their way anyhow.
     seen: BTreeSet<u8>,
@@ -63,6 +76,8 @@ impl Exchange {
             groups: VecDeque::new(),
             leaves: VecDeque::new(),
             open: BTreeMap::new(),
+            window: FIRST_LEAVES,
+            answer: OVERHEAD,
             seen: BTreeSet::new(),
             named: 0,
             new: 0,
@@ -71,11 +86,13 @@ impl Exchange {
     }
 
     pub(super) fn is_over(&self, now: Timestamp) -> bool {
-        let silence = now.since(self.last_word);
-        if !self.open.is_empty() {
-            return silence >= STALLED;
-        }
-        self.groups.is_empty() && self.leaves.is_empty() && silence >= QUIET
+        let done = self.groups.is_empty() && !self.is_sending();
+        (done && now.since(self.last_word) >= QUIET) || self.is_stalled(now)
+    }
+
+    /// An answer does not come: the connection is as good as dead, or dropped what it could not hold.
+    pub(super) fn is_stalled(&self, now: Timestamp) -> bool {
+        !self.open.is_empty() && now.since(self.last_word) >= STALLED
     }
 
     /// Whether it has pins to send or waits for answers to some.
@@ -97,21 +114,23 @@ impl Exchange {
     }
 
     /// The other has answered a leaf.
-    pub(super) fn answered(&mut self, group: u8, leaf: u8, now: Timestamp) {
+    pub(super) fn answered(&mut self, group: u8, leaf: u8, pins: &[(RoomKey, Pin)], now: Timestamp) {
         if self.open.remove(&(group, leaf)).is_some() {
             self.last_word = now;
+            self.window = WINDOW_LEAVES.min(self.window + 1);
+            self.answer = self.answer.max(bytes(pins));
         }
     }
 
     /// What there is room to send now.
     pub(super) fn go_on(&mut self, table: &impl PinSource, now: Timestamp) -> Vec<Message> {
         let mut out = Vec::new();
-        let mut bytes: usize = self.open.values().sum();
-        while self.open.len() < WINDOW_LEAVES && bytes < WINDOW_BYTES {
+        let mut sent: usize = self.open.values().sum();
+        while self.open.len() < self.window && sent.max(self.open.len() * self.answer) < WINDOW_BYTES {
             if let Some((group, leaf, pins)) = self.leaves.pop_front() {
-                let size = pins.iter().map(|(_, pin)| estimate(pin)).sum();
+                let size = bytes(&pins);
                 self.open.insert((group, leaf), size);
-                bytes += size;
+                sent += size;
                 self.last_word = now;
                 out.extend(leaf_pins(group, leaf, pins, true));
             } else if let Some((group, theirs)) = self.groups.pop_front() {
