@@ -30,6 +30,9 @@ pub(crate) enum Refusal {
     /// The room's shard is known but not found yet, just after a start.
     #[error("the room's shard is not back yet; try again")]
     Awaited,
+    /// This replica has just started, and nobody who knows all rooms could be asked.
+    #[error("this proxy does not know all rooms yet; try again")]
+    Joining,
     /// The room's shard, or every shard tried, does not accept connections.
     #[error("the shard cannot be reached; try again")]
     Unreachable,
@@ -54,7 +57,7 @@ impl Refusal {
             Self::Head(_) => 400,
             Self::HeadTimeout => 408,
             Self::NameTooLong(_) => 414,
-            Self::NoShard | Self::TableFull | Self::Awaited | Self::Unreachable => 503,
+            Self::NoShard | Self::TableFull | Self::Awaited | Self::Joining | Self::Unreachable => 503,
             Self::ShardTimeout => 504,
             Self::ShardBroken => 502,
         }
@@ -76,6 +79,7 @@ impl Refusal {
             Self::NoShard => FrontRefusal::NoShard,
             Self::TableFull => FrontRefusal::TableFull,
             Self::Awaited => FrontRefusal::Awaited,
+            Self::Joining => FrontRefusal::Joining,
             Self::Unreachable => FrontRefusal::Unreachable,
             Self::ShardTimeout => FrontRefusal::ShardTimeout,
             Self::ShardBroken => FrontRefusal::ShardBroken,
@@ -104,7 +108,8 @@ impl From<router_core::router::Refusal> for Refusal {
         match refusal {
             Core::NoShard => Self::NoShard,
             Core::TableFull => Self::TableFull,
-            Core::Awaited | Core::Joining => Self::Awaited,
+            Core::Awaited => Self::Awaited,
+            Core::Joining => Self::Joining,
         }
     }
 }

@@ -147,6 +147,8 @@ label! {
         TableFull = "table_full",
         /// The room is pinned to a shard that discovery has not found yet.
         Awaited = "awaited",
+        /// The proxy is taking over the other replicas' pins, and found nobody to ask.
+        Joining = "joining",
         /// The room's shard, or every shard tried, does not accept connections.
         Unreachable = "unreachable",
         /// A shard accepted and did not answer in time.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::Instant};
 
 use crate::{
+    clients::knock,
     house::{rooms, until},
     support::Port,
     town::{Town, whole},
@@ -62,10 +63,14 @@ async fn readiness_waits_for_the_pins_of_the_others() {
         text.starts_with("joining:")
     })
     .await;
-    assert_eq!(house.visit("early").await, "s0", "it serves all the same");
+    let early = knock(&http, house.front(), "early").await;
+    assert_eq!(early, Err("status 503 Service Unavailable".into()), "to know nothing is no reason to decide");
     town.replicas[0].house.ready().await;
     let members = town.replicas[0].members().await;
     assert!(whole(&members, 1), "a peer that is not there is waited for, but not for ever: {members:?}");
+    assert_eq!(town.house(0).visit("early").await, "s0");
+    let metrics = town.house(0).metrics().await;
+    assert_eq!(metrics.get(r#"roompin_front_refusals_total{reason="joining"}"#), Some(1.0));
 }
 
 #[tokio::test]

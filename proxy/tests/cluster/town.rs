@@ -1,6 +1,6 @@
 //! Several replicas with one key, in front of the same shards.
 
-use std::{fs, net::SocketAddr, path::PathBuf};
+use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt, path::PathBuf};
 
 use loadtest::stub::StubShard;
 use serde_json::Value;
@@ -72,6 +72,7 @@ impl Town {
         let path = self.keys.path().join(name);
         if !path.exists() {
             fs::write(&path, format!("{:032x}{:032x}\n", rand::random::<u128>(), rand::random::<u128>())).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         }
         path
     }
