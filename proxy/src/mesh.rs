@@ -133,7 +133,7 @@ pub struct Limits {
     pub half_open: usize,
     /// First pause between two dials of one address. 100 ms.
     pub backoff_min: Duration,
-    /// Longest pause. 5 s.
+    /// Longest pause. 500 ms: the end of a partition is to be noticed within a second.
     pub backoff_max: Duration,
     /// Between look-ups of peers while there is no link. 5 s.
     pub refresh_alone: Duration,
@@ -148,7 +148,7 @@ impl Default for Limits {
             connect: Duration::from_secs(1),
             half_open: 256,
             backoff_min: Duration::from_millis(100),
-            backoff_max: Duration::from_secs(5),
+            backoff_max: Duration::from_millis(500),
             refresh_alone: Duration::from_secs(5),
             refresh: Duration::from_secs(30),
         }

@@ -191,6 +191,8 @@ impl Task {
             }
             ClusterEvent::MemberDown(node) => {
                 tracing::warn!(replica = %node.id, address = %node.address, "replica down");
+                // What is left of the connection only waits for TCP to try again, more and more rarely; dials do not.
+                self.mesh.close(node.id);
             }
             ClusterEvent::MemberState(id, state) => {
                 tracing::info!(replica = %id, state = state.as_str(), "replica changed state");

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Longer than it takes to notice that the others are gone, and for dials to have become rare.
-const CUT: Duration = Duration::from_secs(5);
+const CUT: Duration = Duration::from_secs(7);
 /// Rooms in which people join on both sides.
 const ROOMS: usize = 24;
 
