@@ -29,8 +29,8 @@ use crate::{
 use proxies::Proxy;
 use view::View;
 
-/// Replicas do not share their pins yet, so a room's participants all go to one. The one switch for when they do.
-const SPREAD: Spread = Spread::RoomPerReplica;
+/// Replicas share their pins, so a room's participants go to any.
+const SPREAD: Spread = Spread::AnyReplica;
 /// Stub shards.
 const SHARDS: usize = 2;
 /// Where the replicas serve when these ports are free.

@@ -4,7 +4,8 @@ use std::{
     collections::VecDeque,
     env,
     fmt::Write as _,
-    fs, io,
+    fs,
+    io::{self, Write as _},
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
@@ -123,14 +124,19 @@ async fn start_once(
     ports: &[u16],
     shards: &[StubShard],
 ) -> Result<Vec<Proxy>, StartError> {
-    let wanted: Vec<u16> = ports.iter().copied().chain(ports.iter().map(|_| 0)).collect();
+    // Besides the ports for browsers, each has one for the admin and one for the other replicas.
+    let wanted: Vec<u16> = ports.iter().copied().chain(ports.iter().flat_map(|_| [0, 0])).collect();
     let addresses = ports::pick(&wanted).map_err(failed("free ports"))?;
-    let (serving, admin) = addresses.split_at(ports.len());
+    let (serving, others) = addresses.split_at(ports.len());
+    let (admin, mesh) = others.split_at(ports.len());
+    let key = folder.join("key");
+    write_key(&key).map_err(failed("key"))?;
     let mut proxies = Vec::new();
-    for (number, (&address, &admin)) in serving.iter().zip(admin).enumerate() {
+    for (number, ((&address, &admin), &own)) in serving.iter().zip(admin).zip(mesh).enumerate() {
         let name = format!("replica-{}", number + 1);
         let config = folder.join(format!("{name}.yaml"));
-        fs::write(&config, configuration(address, admin, shards)).map_err(failed("configuration"))?;
+        let text = configuration(address, admin, shards) + &cluster(own, mesh, &key);
+        fs::write(&config, text).map_err(failed("configuration"))?;
         proxies.push(Proxy::spawn(binary, name, address, admin, config)?);
     }
     let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(1)).build();
@@ -150,6 +156,23 @@ fn configuration(address: SocketAddr, admin: SocketAddr, shards: &[StubShard]) -
         let _ = writeln!(text, "    - {{ name: {}, address: \"{}\" }}", shard.name, shard.addr);
     }
     text + &format!("admin: {{ address: \"{admin}\" }}\nlog: {{ level: warn, access: off }}\n")
+}
+
+/// The part of it by which replicas find and know each other.
+fn cluster(own: SocketAddr, all: &[SocketAddr], key: &Path) -> String {
+    let peers: Vec<_> = all.iter().map(|peer| format!("\"{peer}\"")).collect();
+    let (peers, key) = (peers.join(", "), key.display());
+    format!("cluster: {{ listen: \"{own}\", peers: [{peers}], key_file: \"{key}\" }}\n")
+}
+
+/// A key that nobody else has.
+fn write_key(path: &Path) -> io::Result<()> {
+    let mut options = fs::File::options();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let [high, low]: [u128; 2] = rand::random();
+    writeln!(options.open(path)?, "{high:032x}{low:032x}")
 }
 
 /// Waits until one of the processes has ended; says which, how and with what words.

@@ -1,6 +1,6 @@
 //! A process in place of `roompin-proxy`: passes each connection on to one shard, without looking into it.
 
-use std::{collections::BTreeMap, env, net::SocketAddr, process::exit};
+use std::{collections::BTreeMap, env, net::SocketAddr, path::PathBuf, process::exit};
 
 use serde::Deserialize;
 use tokio::{
@@ -15,6 +15,7 @@ struct Config {
     listen: Vec<SocketAddr>,
     shards: Shards,
     admin: Admin,
+    cluster: Cluster,
     #[expect(dead_code, reason = "only its shape is checked")]
     log: BTreeMap<String, String>,
 }
@@ -39,7 +40,15 @@ struct Admin {
     address: SocketAddr,
 }
 
-/// Runs as `FAKE_PROXY_POLICY` says: `sticky` (all to one shard, which one depends on the port), `random`, `dies`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Cluster {
+    listen: SocketAddr,
+    peers: Vec<SocketAddr>,
+    key_file: PathBuf,
+}
+
+/// Runs as `FAKE_PROXY_POLICY` says: `sticky` (all to one shard), `random`, `dies`
 /// (before it is ready) or `dies-later`.
 pub(crate) async fn run() {
     let path = env::var("FAKE_PROXY_CONFIG").expect("started by fake-proxy.sh");
@@ -50,6 +59,9 @@ pub(crate) async fn run() {
     }
     let config: Config = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     assert_eq!(config.shards.fixed.iter().map(|shard| &shard.name).collect::<Vec<_>>(), ["shard-1", "shard-2"]);
+
+    assert!(config.cluster.peers.len() == 2 && config.cluster.peers.contains(&config.cluster.listen));
+    assert_eq!(std::fs::read_to_string(config.cluster.key_file).unwrap().trim().len(), 64);
 
     let listener = TcpListener::bind(config.listen[0]).await.unwrap();
     tokio::spawn(ready(TcpListener::bind(config.admin.address).await.unwrap()));
@@ -62,11 +74,7 @@ pub(crate) async fn run() {
     loop {
         let (mut client, _) = listener.accept().await.unwrap();
         let shards = config.shards.fixed.len();
-        let pick = if policy == "random" {
-            rand::random_range(0..shards)
-        } else {
-            usize::from(config.listen[0].port()) % shards
-        };
+        let pick = if policy == "random" { rand::random_range(0..shards) } else { 0 };
         let shard = config.shards.fixed[pick].address;
         tokio::spawn(async move {
             let mut shard = TcpStream::connect(shard).await?;

@@ -117,9 +117,10 @@ impl World {
                 continue;
             }
             let key = key(self.plan.seed, room);
-            let known = self.living().into_iter().any(|other| {
-                self.replicas[other].router.lookup(key, self.clock(other)).is_some()
-            });
+            let known = self
+                .living()
+                .into_iter()
+                .any(|other| self.replicas[other].router.lookup(key, self.clock(other)).is_some());
             if !known && self.check.rooms[room].told_by.len() == 1 {
                 self.check.rooms[room].shard = None;
                 self.check.rooms[room].told_by.clear();
