@@ -6,13 +6,7 @@ use std::{
 };
 
 use rand::RngExt;
-use router_core::{
-    cluster::Input,
-    pin::Pin,
-    room::RoomKey,
-    router::Route,
-    shard::ShardId,
-};
+use router_core::{cluster::Input, pin::Pin, room::RoomKey, router::Route, shard::ShardId};
 
 use super::{
     plan::{Arrival, Plan},

@@ -1,10 +1,7 @@
 //! What goes wrong, and what people do to a cluster.
 
 use rand::RngExt;
-use router_core::{
-    cluster::Input,
-    shard::ShardState,
-};
+use router_core::{cluster::Input, shard::ShardState};
 
 use super::{
     replica::shard_name,
@@ -14,26 +11,56 @@ use super::{
 #[derive(Clone, Debug)]
 pub(crate) enum Fault {
     /// A process starts, with the snapshot that the last one there left, if it is to be restored.
-    Start { host: Host, restored: bool },
+    Start {
+        host: Host,
+        restored: bool,
+    },
     /// It ends; silent: its host does, and nobody resets its connections.
-    Crash { host: Host, silent: bool },
+    Crash {
+        host: Host,
+        silent: bool,
+    },
     /// SIGTERM.
-    Leave { host: Host },
+    Leave {
+        host: Host,
+    },
     /// Its end.
-    Quit { host: Host },
+    Quit {
+        host: Host,
+    },
     /// Nothing passes; with a reset both ends notice at once.
-    Block { ways: Vec<(Host, Host)>, reset: bool },
+    Block {
+        ways: Vec<(Host, Host)>,
+        reset: bool,
+    },
     /// Everything passes.
     Unblock,
     /// As `Unblock`; from now on replicas have to agree in time.
     Heal,
-    Slow { ways: Vec<(Host, Host)>, extra: Micros },
-    ShardDown { shard: usize },
-    ShardUp { shard: usize },
+    Slow {
+        ways: Vec<(Host, Host)>,
+        extra: Micros,
+    },
+    ShardDown {
+        shard: usize,
+    },
+    ShardUp {
+        shard: usize,
+    },
     /// A healthy shard looks dead from a host.
-    Blind { host: Host, shard: usize },
-    Sees { host: Host, shard: usize },
-    Order { host: Host, shard: usize, state: Option<ShardState> },
+    Blind {
+        host: Host,
+        shard: usize,
+    },
+    Sees {
+        host: Host,
+        shard: usize,
+    },
+    Order {
+        host: Host,
+        shard: usize,
+        state: Option<ShardState>,
+    },
     /// All that went wrong is put right: hosts run, shards are up.
     Calm,
     /// All replicas must agree by now.
@@ -41,7 +68,9 @@ pub(crate) enum Fault {
     /// Everybody must sit on the agreed shard by now.
     Seated,
     /// The connections of a replica that quits end.
-    Gone { slot: usize },
+    Gone {
+        slot: usize,
+    },
 }
 
 impl World {

@@ -72,7 +72,11 @@ impl World {
         }));
         let settings = ClusterSettings { claim_timeout: CLAIM_TIMEOUT, seed: self.rng.random() };
         let cluster = Cluster::new(node, Arc::clone(&router), settings, started);
-        tell!(self, "replica {slot} = {id} starts at host {host}, clock {skew} ms off, {} pins restored", snapshot.len());
+        tell!(
+            self,
+            "replica {slot} = {id} starts at host {host}, clock {skew} ms off, {} pins restored",
+            snapshot.len()
+        );
         router.restore(snapshot, started);
         self.replicas.push(Replica {
             host,
@@ -95,7 +99,11 @@ impl World {
             state: ShardState::Ready,
             agent_port: None,
         });
-        let input = ShardInput::Discovered { source: "list".into(), shards: specs.collect(), hold_down: Duration::from_secs(5) };
+        let input = ShardInput::Discovered {
+            source: "list".into(),
+            shards: specs.collect(),
+            hold_down: Duration::from_secs(5),
+        };
         self.replicas[slot].router.handle(input, started);
         for shard in 0..self.plan.shards {
             self.probe(host, shard);
@@ -155,7 +163,7 @@ impl World {
             Output::Dial(_) => {}
             Output::Answer { ticket, result } => {
                 let Some(client) = self.replicas[slot].waiting.remove(&ticket) else {
-                    return self.fail(format!("replica {slot} answers ticket {ticket} again, or unasked"));
+                    return self.fail(&format!("replica {slot} answers ticket {ticket} again, or unasked"));
                 };
                 match result {
                     Ok(decision) => {
