@@ -4,6 +4,7 @@
 
 #[path = "cluster/clients.rs"]
 mod clients;
+#[allow(dead_code, reason = "each test target uses its own part")]
 #[path = "lifecycle/house.rs"]
 mod house;
 #[path = "cluster/members.rs"]

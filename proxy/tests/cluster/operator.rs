@@ -64,10 +64,9 @@ async fn a_room_moved_or_ended_at_one_replica_is_so_at_all() {
     for tunnel in &mut tunnels {
         assert_eq!(tunnel.closed().await.0, Some(1012), "everybody is sent there");
     }
-    for n in 0..3 {
-        let mut tunnel = town.house(n).tunnel("standup").await;
+    for (n, tunnel) in tunnels.iter_mut().enumerate() {
+        *tunnel = town.house(n).tunnel("standup").await;
         assert_eq!(tunnel.who().await, other, "{n}");
-        tunnels[n] = tunnel;
     }
 
     let ended = town.house(1).ask("DELETE", "/v1/rooms/standup").await;

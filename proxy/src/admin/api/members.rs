@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{
     admin::AdminState,
-    cluster::{LaneBytes, Link, Member},
+    cluster::{ClusterHandle, LaneBytes, Link, Member},
 };
 
 /// A live replica as the API shows it.
@@ -62,6 +62,6 @@ pub(in crate::admin) struct MemberList {
 
 /// `GET /v1/members`, as of the last second; empty for a replica that shares with nobody.
 pub(in crate::admin) async fn list(State(state): State<AdminState>) -> Json<MemberList> {
-    let view = state.cluster.as_ref().map(|cluster| cluster.view()).unwrap_or_default();
+    let view = state.cluster.as_ref().map(ClusterHandle::view).unwrap_or_default();
     Json(MemberList { members: view.members.iter().map(MemberView::new).collect() })
 }
