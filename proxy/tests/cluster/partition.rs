@@ -12,8 +12,13 @@ use crate::{
     town::{Town, whole},
 };
 
-/// Longer than it takes to notice that the others are gone, and for dials to have become rare.
-const CUT: Duration = Duration::from_secs(7);
+/// Longer than it takes to notice that the others are gone, and for dials to have become rare. `ROOMPIN_CUT=30` makes it
+/// as long as acceptance wants it.
+fn cut_for() -> Duration {
+    let seconds = std::env::var("ROOMPIN_CUT").ok().and_then(|seconds| seconds.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(7))
+}
+
 /// Rooms in which people join on both sides.
 const ROOMS: usize = 24;
 
@@ -65,7 +70,7 @@ async fn heals_after(cut: Wire) {
         }
         seats.push(sides);
     }
-    tokio::time::sleep_until(started + CUT).await;
+    tokio::time::sleep_until(started + cut_for()).await;
 
     let healed = Instant::now();
     wires.iter().for_each(|wire| wire.set(Wire::Whole));
