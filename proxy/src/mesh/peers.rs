@@ -27,7 +27,8 @@ pub(super) async fn run(
         // What needs no look-up does not wait for one.
         targets.list(&book.addresses(&list));
         book.look_up(&list).await;
-        let addresses = book.addresses(&list);
+        let mut addresses = book.addresses(&list);
+        addresses.remove(&shared.me.address);
         targets.list(&addresses);
         if told.as_ref() != Some(&addresses) {
             let found = MeshEvent::Found(addresses.iter().copied().collect());
