@@ -1,9 +1,9 @@
 //! The mesh: one authenticated, encrypted connection to each other replica, and frames of bytes over it.
 //!
 //! It is transport only. What frames mean is the business of `router_core::cluster`; who is alive, too. The modules:
-//! [`noise`] proves the key, [`handshake`] and [`hello`] introduce two replicas, [`table`] decides which connection is
-//! the pair's link, [`link`] carries frames ([`frame`]) from two queues ([`lanes`]), [`accept`] keeps strangers cheap,
-//! [`dial`] and [`peers`] find the others.
+//! `noise` proves the key, `handshake` and `hello` introduce two replicas, `table` decides which connection is
+//! the pair's link, `link` carries frames (`frame`) from two queues (`lanes`), `accept` keeps strangers cheap,
+//! `dial` and `peers` find the others.
 //!
 //! Within one link, frames of a lane arrive in the order in which they were sent, or the link goes down. An event
 //! [`MeshEvent::Up`] comes before a replica's frames, [`MeshEvent::Down`] after them, and never two of a kind in a row.
