@@ -81,7 +81,7 @@ pub fn run(start: Start) -> ExitCode {
 }
 
 async fn serve(start: Start, log: LogHandle) -> anyhow::Result<()> {
-    let Start { path, config } = start;
+    let Start { path, config, .. } = start;
     let mut signals = Signals::listen()?;
     let clock = Clock::system();
     let metrics = Arc::new(Metrics::new());

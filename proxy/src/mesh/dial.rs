@@ -275,7 +275,7 @@ impl Dialler {
             // Both sides have said more than this.
             Outcome::RoomKey | Outcome::Version => {}
             Outcome::Closed if news => {
-                tracing::warn!(%address, why, "hung up on without an answer; is its key another?")
+                tracing::warn!(%address, why, "hung up on without an answer; is its key another?");
             }
             _ if news => tracing::warn!(%address, why, "cannot link to a replica, trying again"),
             _ => tracing::debug!(%address, why, "cannot link to a replica, trying again"),
