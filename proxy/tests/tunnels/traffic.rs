@@ -148,10 +148,11 @@ async fn a_hundred_busy_tunnels_do_not_mix() {
     let mut busy = tokio::task::JoinSet::new();
     for turn in 0..100usize {
         let addr = stage.addr;
+        let shift = u8::try_from(turn).expect("small");
         busy.spawn(async move {
             let mut wire = Wire::connect(addr).await;
             assert_eq!(wire.ask(upgrade(&format!("busy-{turn}"), "")).await.status, 101);
-            let bytes: Vec<u8> = pattern(200_000 + turn).iter().map(|byte| byte.wrapping_add(turn as u8)).collect();
+            let bytes: Vec<u8> = pattern(200_000 + turn).iter().map(|byte| byte.wrapping_add(shift)).collect();
             let (tcp, early) = wire.into_parts();
             assert!(early.is_empty());
             let (mut from, mut to) = tcp.into_split();

@@ -120,3 +120,11 @@ async fn a_drain_is_spread_over_its_window() {
     draining.await.unwrap();
     assert_eq!(told(), 100);
 }
+
+/// An upgrade that was under way when the drain began is not forgotten.
+#[tokio::test]
+async fn a_tunnel_that_opens_during_a_drain_is_ended_too() {
+    let tunnels = Arc::new(Tunnels::default());
+    tunnels.drain(Duration::ZERO).await;
+    assert_eq!(tunnels.register(None, ShardId(0)).tunnel().order(), Some(Order::Drain));
+}
