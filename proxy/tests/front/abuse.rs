@@ -80,8 +80,8 @@ fn garbage(turn: u64) -> Vec<u8> {
 async fn ten_thousand_garbage_connections_leave_no_trace() {
     const CONNECTIONS: u64 = 10_000;
     raise_file_limit(4_000);
-    let (stage, stub) = Stage::with_stub("front: { head_timeout: 300ms, keepalive: 1s }\n").await;
-    let gate = Arc::new(Semaphore::new(400));
+    let (stage, stub) = Stage::with_stub("front: { head_timeout: 500ms, keepalive: 1s }\n").await;
+    let gate = Arc::new(Semaphore::new(480));
     let send_all = async |turns: std::ops::Range<u64>| {
         let mut sending = JoinSet::new();
         for turn in turns {
