@@ -1,4 +1,5 @@
 //! HTTP as bytes: a client and a shard that say exactly what a test wants, and hear exactly what was said.
+#![allow(dead_code, reason = "two test targets share this, and each uses its own part")]
 
 use std::{
     future::Future,
@@ -92,7 +93,8 @@ impl Wire {
     /// Reads once; 0 at the end or on a reset.
     async fn fill(&mut self) -> usize {
         let read = timeout(LIMIT, self.tcp.read_buf(&mut self.read)).await;
-        read.unwrap_or_else(|_| panic!("nothing more came; so far {:?}", String::from_utf8_lossy(&self.read))).unwrap_or(0)
+        read.unwrap_or_else(|_| panic!("nothing more came; so far {:?}", String::from_utf8_lossy(&self.read)))
+            .unwrap_or(0)
     }
 
     /// The next head, or `None` when the other end has closed without one.
