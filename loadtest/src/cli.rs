@@ -3,7 +3,10 @@
 //! One file per subcommand: its arguments, and `run`, which carries them out and says how it ended.
 
 pub mod demo;
+mod load;
+pub mod requests;
 pub mod stub;
+pub mod tunnels;
 
 #[cfg(test)]
 mod tests;
@@ -35,6 +38,10 @@ pub enum Command {
     Demo(demo::DemoArgs),
     /// A stub shard that says its name: pages, BOSH, WebSocket echo
     Stub(stub::StubArgs),
+    /// Round trips through WebSocket tunnels, or the memory of idle ones
+    Tunnels(tunnels::TunnelsArgs),
+    /// Sticky requests over kept-alive connections
+    Requests(requests::RequestsArgs),
 }
 
 impl Command {
@@ -44,6 +51,8 @@ impl Command {
         match self {
             Self::Demo(args) => demo::run(args),
             Self::Stub(args) => stub::run(args),
+            Self::Tunnels(args) => tunnels::run(args),
+            Self::Requests(args) => requests::run(args),
         }
     }
 }
