@@ -34,11 +34,22 @@ pub struct Rules {
     pub notice_ms: u64,
     /// From when on a slow shard may be taken for dead.
     pub dead_slow_ms: u64,
+    /// A room that is younger than this when a replica dies may be forgotten: its pin is not on disk yet. 0 where a
+    /// replica's pins live on in the others.
+    pub durable_ms: u64,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { ttl_ms: 600_000, bound: None, agree_ms: 2_000, settle_ms: 5_000, notice_ms: 5_000, dead_slow_ms: 800 }
+        Self {
+            ttl_ms: 600_000,
+            bound: None,
+            agree_ms: 2_000,
+            settle_ms: 5_000,
+            notice_ms: 5_000,
+            dead_slow_ms: 800,
+            durable_ms: 0,
+        }
     }
 }
 
@@ -255,7 +266,8 @@ impl Judge {
             return;
         }
         let since = room.home_seen.min(start.saturating_sub(self.rules.notice_ms));
-        if self.shards.get(&home).is_some_and(|past| past.unusable.touch(since, end)) {
+        let too_young = self.replicas.begun_within(room.home_since, room.home_since + self.rules.durable_ms);
+        if too_young || self.shards.get(&home).is_some_and(|past| past.unusable.touch(since, end)) {
             self.totals.moves += 1;
             // Whoever has not noticed yet may stay for a while.
             room.tolerated.insert(home, end + self.rules.settle_ms);
