@@ -22,7 +22,8 @@ use ground::Ground;
 use observer::Observer;
 use result::{ChaosEvent, ChaosRun};
 use script::{Node, Script, ScriptError};
-use targets::{Haproxy, Random, Roompin, Setup, Target, TargetError};
+pub use targets::TargetError;
+use targets::{Haproxy, Random, Roompin, Setup, Target};
 use view::View;
 use world::World;
 

@@ -31,7 +31,7 @@ const FLOOD_WIDTH: usize = 8;
 
 /// The replicas' addresses, and who knocks where.
 #[derive(Clone, Debug)]
-pub struct Doors {
+pub(crate) struct Doors {
     /// In order of their numbers.
     pub addresses: Vec<SocketAddr>,
     /// Connections of one room go to all replicas, as behind a Kubernetes Service; else a room keeps to one.
@@ -49,7 +49,7 @@ impl Doors {
 
 /// What the crowd does.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// Lasting rooms.
     pub rooms: usize,
     /// Participants of each.
@@ -59,7 +59,7 @@ pub struct Plan {
 }
 
 /// Holds conferences until `stop` says true, or this is dropped.
-pub async fn hold(plan: &Plan, doors: &Arc<Doors>, observer: &Observer, stop: &watch::Receiver<bool>) {
+pub(crate) async fn hold(plan: &Plan, doors: &Arc<Doors>, observer: &Observer, stop: &watch::Receiver<bool>) {
     let mut rng = StdRng::seed_from_u64(plan.seed);
     let mut people = JoinSet::new();
     let room = |number: usize, name: String| Room { number, spellings: spellings(&name).into(), name };
@@ -115,7 +115,12 @@ struct Room {
 ///
 /// # Errors
 /// When the HTTP client cannot be made.
-pub async fn flood(observer: &Observer, doors: &Arc<Doors>, flood: u32, rooms: u32) -> Result<(), reqwest::Error> {
+pub(crate) async fn flood(
+    observer: &Observer,
+    doors: &Arc<Doors>,
+    flood: u32,
+    rooms: u32,
+) -> Result<(), reqwest::Error> {
     let http = reqwest::Client::builder().no_proxy().redirect(Policy::none()).timeout(TIMEOUT).build()?;
     let mut senders = JoinSet::new();
     for sender in 0..FLOOD_WIDTH {

@@ -5,6 +5,9 @@ mod netns;
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    panic::resume_unwind,
+    thread,
+    time::Duration,
 };
 
 pub(super) use netns::Netns;
@@ -20,7 +23,7 @@ const PEER: u16 = 1024;
 
 /// Where one of them lives.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub(crate) struct Place {
     /// Serves browsers, or for a shard, proxies.
     pub serve: SocketAddr,
     /// A replica's admin port.
@@ -36,17 +39,18 @@ impl Place {
     ///
     /// # Errors
     /// When the thread cannot go there.
-    pub fn enter<T: Send>(&self, f: impl FnOnce() -> T + Send) -> io::Result<T> {
+    pub(crate) fn enter<T: Send>(&self, f: impl FnOnce() -> T + Send) -> io::Result<T> {
         match &self.net {
             Some(net) => net.enter(f),
-            None => Ok(f()),
+            // On another thread here too, so that what works with namespaces works without.
+            None => thread::scope(|scope| Ok(scope.spawn(f).join().unwrap_or_else(|panic| resume_unwind(panic)))),
         }
     }
 }
 
 /// The ground.
 #[derive(Debug)]
-pub struct Ground {
+pub(crate) struct Ground {
     /// Around all namespaces; `None` on loopback.
     hub: Option<Netns>,
     /// Why it is loopback, to be said loudly.
@@ -60,7 +64,7 @@ impl Ground {
     /// are there too. Nothing has a name on this machine, so nothing is left behind when the process ends, however it
     /// does. Falls back on loopback where that is not allowed, or not `wanted`.
     #[must_use]
-    pub fn open(wanted: bool) -> Self {
+    pub(crate) fn open(wanted: bool) -> Self {
         if !wanted {
             return Self::loopback("as asked");
         }
@@ -83,7 +87,7 @@ impl Ground {
 
     /// `namespaces` or `signals`.
     #[must_use]
-    pub fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         if self.hub.is_some() { "namespaces" } else { "signals" }
     }
 
@@ -91,7 +95,7 @@ impl Ground {
     ///
     /// # Errors
     /// When the system does not give one.
-    pub fn place(&self, node: Node) -> io::Result<Place> {
+    pub(crate) fn place(&self, node: Node) -> io::Result<Place> {
         let Some(hub) = &self.hub else {
             let ports = pick_ports(&[0, 0, 0])?;
             return Ok(Place { serve: ports[0], admin: ports[1], peer: ports[2], net: None });
@@ -104,7 +108,7 @@ impl Ground {
 
     /// Whether [`Ground::cut`] can do anything.
     #[must_use]
-    pub fn can_cut(&self) -> bool {
+    pub(crate) fn can_cut(&self) -> bool {
         self.hub.is_some()
     }
 
@@ -112,7 +116,7 @@ impl Ground {
     ///
     /// # Errors
     /// When the system does not do it.
-    pub fn cut(&self, from: Option<&Place>, to: Option<&Place>, cut: bool) -> io::Result<()> {
+    pub(crate) fn cut(&self, from: Option<&Place>, to: Option<&Place>, cut: bool) -> io::Result<()> {
         let Some(hub) = &self.hub else { return Err(io::ErrorKind::Unsupported.into()) };
         let to = to.map_or(IpAddr::V4(hub::ADDRESS), |place| place.serve.ip());
         let (net, device) = match from {
@@ -124,7 +128,7 @@ impl Ground {
 
     /// Whether [`Ground::delay`] can do anything.
     #[must_use]
-    pub fn can_delay(&self) -> bool {
+    pub(crate) fn can_delay(&self) -> bool {
         self.netem
     }
 
@@ -132,7 +136,7 @@ impl Ground {
     ///
     /// # Errors
     /// When the system does not do it.
-    pub fn delay(&self, place: &Place, by: std::time::Duration) -> io::Result<()> {
+    pub(crate) fn delay(&self, place: &Place, by: Duration) -> io::Result<()> {
         match &place.net {
             Some(net) => net.delay(netns::DEVICE, by),
             None => Err(io::ErrorKind::Unsupported.into()),

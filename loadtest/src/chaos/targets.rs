@@ -9,16 +9,16 @@ use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
 
 use async_trait::async_trait;
 
-pub use haproxy::Haproxy;
-pub use process::Process;
-pub use random::Random;
-pub use roompin::Roompin;
+pub(crate) use haproxy::Haproxy;
+pub(crate) use process::Process;
+pub(crate) use random::Random;
+pub(crate) use roompin::Roompin;
 
 use super::{ground::Place, observer::Rules};
 
 /// What every target gets.
 #[derive(Debug)]
-pub struct Setup {
+pub(crate) struct Setup {
     /// For configurations, sockets and logs.
     pub folder: PathBuf,
     /// Of the replicas; the first is `replica-1`.
@@ -31,7 +31,7 @@ pub struct Setup {
 
 /// What may come to a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ShardState {
+pub(crate) enum ShardState {
     /// Everybody.
     Ready,
     /// Rooms that are there.
@@ -42,7 +42,7 @@ pub enum ShardState {
 
 /// A shard as proxies are to know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ShardEntry {
+pub(crate) struct ShardEntry {
     /// Its number.
     pub number: usize,
     /// Its name, `shard-` and the number.
@@ -92,7 +92,7 @@ impl TargetError {
 
 /// A proxy with replicas. Replicas are counted from 1. Dropping it ends all of them.
 #[async_trait]
-pub trait Target: Send {
+pub(crate) trait Target: Send {
     /// Its name in reports.
     fn name(&self) -> &'static str;
 

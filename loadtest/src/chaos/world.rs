@@ -28,6 +28,8 @@ pub(super) struct World {
     ground: Ground,
     replicas: Vec<Place>,
     shards: BTreeMap<usize, Shard>,
+    /// Before the processes, so that it is dropped first.
+    stutters: BTreeMap<usize, Stutter>,
     target: Box<dyn Target>,
     observer: Observer,
     doors: Arc<crowd::Doors>,
@@ -36,7 +38,6 @@ pub(super) struct World {
     paused: BTreeMap<usize, usize>,
     /// Replicas killed and not started again.
     dead: Vec<usize>,
-    stutters: BTreeMap<usize, Stutter>,
     floods: u32,
 }
 
@@ -90,13 +91,13 @@ impl World {
             ground,
             replicas,
             shards: BTreeMap::new(),
+            stutters: BTreeMap::new(),
             target,
             observer,
             doors,
             partitions: Vec::new(),
             paused: BTreeMap::new(),
             dead: Vec::new(),
-            stutters: BTreeMap::new(),
             floods: 0,
         };
         for number in 1..=shards {
@@ -232,13 +233,8 @@ impl World {
             }
             return Ok(());
         }
-        let before = self.partitions.len();
-        let mut found = false;
-        // One of them, should there be two of a kind.
-        self.partitions.retain(|(c, d)| found || !std::mem::replace(&mut found, c == a && d == b));
-        if self.partitions.len() == before {
-            return Err("there is no such partition".to_owned());
-        }
+        let same = self.partitions.iter().position(|(c, d)| c == a && d == b);
+        self.partitions.remove(same.ok_or("there is no such partition")?);
         self.cut(a, b, false)?;
         // What others cut too stays cut.
         for (c, d) in self.partitions.clone() {

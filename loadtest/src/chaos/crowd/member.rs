@@ -45,7 +45,7 @@ enum End {
 }
 
 enum Line {
-    Tunnel(Tunnel),
+    Tunnel(Box<Tunnel>),
     Bosh(BoshSession),
 }
 
@@ -153,7 +153,7 @@ impl Member {
                 Ok((Line::Bosh(session), shard))
             } else {
                 let (tunnel, shard) = Tunnel::open(address, spelling).await?;
-                Ok((Line::Tunnel(tunnel), shard))
+                Ok((Line::Tunnel(Box::new(tunnel)), shard))
             }
         };
         match line.await {

@@ -135,6 +135,8 @@ pub struct Judge {
     partitions: Spans,
     replicas: Spans,
     next_session: u64,
+    /// More rooms were answered than may be remembered; said once until there are fewer again.
+    over_bound: bool,
     violations: Vec<Violation>,
     violations_total: u64,
     totals: ChaosTotals,
@@ -154,6 +156,7 @@ impl Judge {
             partitions: Spans::default(),
             replicas: Spans::default(),
             next_session: 0,
+            over_bound: false,
             violations: Vec::new(),
             violations_total: 0,
             totals: ChaosTotals::default(),
@@ -292,7 +295,7 @@ impl Judge {
         if let Some(healed) = room.settled.filter(|healed| end < healed + HEAL_EFFECT_MS) {
             let after = end - healed.min(end);
             (2, format!("{seen}, {after} ms after a partition; agreed was {home}"))
-        } else if self.is_full(end) {
+        } else if self.is_full(end) && end.saturating_sub(room.home_since) > AT_ONCE_MS {
             (5, format!("{seen} although the room is in use on {home}: forgotten in a full table"))
         } else if self.replicas.touch(restart_effect, end) {
             (3, format!("{seen} after a replica's restart; the room was on {home}"))
@@ -323,8 +326,9 @@ impl Judge {
         let Some(bound) = self.rules.bound else { return };
         // This one is out of the map.
         let remembered = self.remembered(contact.end_ms) + 1;
-        if remembered > bound {
-            let text = format!("{remembered} rooms are remembered, and the bound is {bound}");
+        let was_over = std::mem::replace(&mut self.over_bound, remembered > bound);
+        if self.over_bound && !was_over {
+            let text = format!("new room number {remembered} was not refused, and the bound is {bound}");
             self.violated(5, contact.end_ms, contact.room, text);
         }
     }

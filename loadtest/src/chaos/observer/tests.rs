@@ -331,7 +331,7 @@ fn five_is_broken_by_a_table_that_grows_forgets_or_refuses_its_own() {
     assert_eq!(grows.broken(), [5]);
 
     let mut forgets = full();
-    forgets.saw("y", 10);
+    forgets.saw("y", 5_000);
     assert_eq!(forgets.broken(), [5]);
 
     let mut refuses = full();

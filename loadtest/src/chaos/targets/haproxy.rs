@@ -24,7 +24,7 @@ const TTL_MS: u64 = 24 * 3_600_000;
 
 /// Peered replicas of HAProxy.
 #[derive(Debug)]
-pub struct Haproxy {
+pub(crate) struct Haproxy {
     binary: PathBuf,
     setup: Setup,
     shards: Vec<ShardEntry>,
@@ -37,7 +37,7 @@ impl Haproxy {
     ///
     /// # Errors
     /// When there is no HTTP client.
-    pub fn new(binary: PathBuf, setup: Setup) -> Result<Self, TargetError> {
+    pub(crate) fn new(binary: PathBuf, setup: Setup) -> Result<Self, TargetError> {
         Ok(Self { binary, setup, shards: Vec::new(), processes: BTreeMap::new(), http: http_client()? })
     }
 

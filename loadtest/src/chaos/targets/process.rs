@@ -30,7 +30,7 @@ const LOG_TAIL: u64 = 4 << 10;
 
 /// A process. It is killed when this is dropped.
 #[derive(Debug)]
-pub struct Process {
+pub(crate) struct Process {
     name: String,
     child: Child,
     log: PathBuf,
@@ -43,7 +43,12 @@ impl Process {
     ///
     /// # Errors
     /// When the system does not start it.
-    pub fn start(replica: usize, mut command: Command, folder: &Path, place: &Place) -> Result<Self, TargetError> {
+    pub(crate) fn start(
+        replica: usize,
+        mut command: Command,
+        folder: &Path,
+        place: &Place,
+    ) -> Result<Self, TargetError> {
         let name = name_of(replica);
         let log = folder.join(format!("{name}.log"));
         let open = || Ok::<_, io::Error>((File::create(&log)?, File::options().append(true).open(&log)?));
@@ -64,7 +69,7 @@ impl Process {
     ///
     /// # Errors
     /// When it ends instead, or it takes too long.
-    pub async fn ready(&mut self, http: &reqwest::Client, url: &str) -> Result<(), TargetError> {
+    pub(crate) async fn ready(&mut self, http: &reqwest::Client, url: &str) -> Result<(), TargetError> {
         let deadline = Instant::now() + READY_TIMEOUT;
         loop {
             let how = match self.child.try_wait().map_err(TargetError::io("replica's process"))? {
@@ -82,7 +87,7 @@ impl Process {
 
     /// Its id, while it runs.
     #[must_use]
-    pub fn pid(&self) -> Option<u32> {
+    pub(crate) fn pid(&self) -> Option<u32> {
         self.child.id()
     }
 
@@ -90,7 +95,7 @@ impl Process {
     ///
     /// # Errors
     /// When it has ended.
-    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+    pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
         let pid = self.pid().and_then(|pid| i32::try_from(pid).ok());
         let pid = pid.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
         Ok(kill(Pid::from_raw(pid), signal)?)
@@ -100,7 +105,7 @@ impl Process {
     ///
     /// # Errors
     /// When it has ended.
-    pub fn pause(&mut self, paused: bool) -> Result<(), TargetError> {
+    pub(crate) fn pause(&mut self, paused: bool) -> Result<(), TargetError> {
         let signal = if paused { Signal::SIGSTOP } else { Signal::SIGCONT };
         self.signal(signal).map_err(TargetError::io("signal to a replica"))?;
         self.paused = paused;
@@ -108,7 +113,7 @@ impl Process {
     }
 
     /// Ends it: with `signal` and some time to leave, or at once.
-    pub async fn end(mut self, orderly: Option<(Signal, Duration)>) {
+    pub(crate) async fn end(mut self, orderly: Option<(Signal, Duration)>) {
         if let Some((signal, time)) = orderly
             && self.signal(signal).is_ok()
         {
@@ -124,7 +129,7 @@ impl Process {
     }
 
     /// In words, that and how it has ended.
-    pub fn ended(&mut self) -> Option<String> {
+    pub(crate) fn ended(&mut self) -> Option<String> {
         let status = self.child.try_wait().ok()??;
         Some(format!("{} ended by itself ({status}). Its last words:\n{}", self.name, self.log_tail()))
     }

@@ -17,7 +17,7 @@ use super::{Rules, Setup, ShardEntry, ShardState, Target, TargetError};
 
 /// Replicas inside this process.
 #[derive(Debug)]
-pub struct Random {
+pub(crate) struct Random {
     setup: Setup,
     shards: Arc<Mutex<Vec<SocketAddr>>>,
     replicas: BTreeMap<usize, JoinSet<()>>,
@@ -26,7 +26,7 @@ pub struct Random {
 impl Random {
     /// Replicas that do not run yet.
     #[must_use]
-    pub fn new(setup: Setup) -> Self {
+    pub(crate) fn new(setup: Setup) -> Self {
         Self { setup, shards: Arc::default(), replicas: BTreeMap::new() }
     }
 }

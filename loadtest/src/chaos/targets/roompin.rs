@@ -25,7 +25,7 @@ const DURABLE_MS: u64 = 2_500;
 
 /// Replicas of `roompin-proxy`.
 #[derive(Debug)]
-pub struct Roompin {
+pub(crate) struct Roompin {
     binary: PathBuf,
     setup: Setup,
     shards: Vec<ShardEntry>,
@@ -51,7 +51,7 @@ impl Roompin {
     ///
     /// # Errors
     /// When the token cannot be written, or there is no HTTP client.
-    pub fn new(binary: PathBuf, setup: Setup) -> Result<Self, TargetError> {
+    pub(crate) fn new(binary: PathBuf, setup: Setup) -> Result<Self, TargetError> {
         let http = http_client()?;
         let write = || {
             use std::io::Write as _;
@@ -72,7 +72,7 @@ impl Roompin {
         let Setup { ttl_s, max_pins, .. } = &self.setup;
         text + &format!(
             "rooms: {{ ttl: {ttl_s}s, max_pins: {max_pins} }}\n\
-             probes: {{ tcp: {{ interval: 500ms, timeout: 400ms, rise: 2, fall: 3 }} }}\n\
+             probes: {{ tcp: {{ interval: 500ms, timeout: 500ms, rise: 2, fall: 3 }} }}\n\
              admin: {{ address: \"{}\", token_file: token }}\n\
              snapshot: {{ path: {}.pins, interval: 1s }}\n\
              shutdown: {{ drain_delay: 500ms, drain_window: 1s }}\n\
