@@ -36,7 +36,7 @@ fn no_promise_is_broken_while_replicas_and_shards_come_and_go() {
     assert_eq!((&run.violations, &run.failures), (&vec![], &vec![]), "{:#?}\n{:?}", run.events, run.totals);
     assert!(run.passed());
     // It would be no wonder if nothing had happened.
-    assert_eq!(run.events.len(), 14);
+    assert_eq!(run.events.len(), 13);
     let totals = run.totals;
     assert!(totals.disconnects >= 10 && totals.moves > 0 && totals.refused >= 100, "{totals:?}");
 }

@@ -1,11 +1,12 @@
 //! Replicas and shards, and what the script does to them. The observer hears of everything, before or after it is done,
 //! so that what may have been the script is never blamed on the proxy.
 
+mod shard;
 mod stutter;
 
-use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use tokio::{runtime::Handle, time::sleep};
+use tokio::time::sleep;
 
 use super::{
     crowd,
@@ -14,7 +15,7 @@ use super::{
     script::{Action, Node},
     targets::{ShardEntry, ShardState, Target},
 };
-use crate::stub::StubShard;
+use shard::Shard;
 use stutter::Stutter;
 
 /// Between a shard's end on the lists and its own end, as between a pod's deletion and its SIGKILL.
@@ -39,35 +40,6 @@ pub(super) struct World {
     /// Replicas killed and not started again.
     dead: Vec<usize>,
     floods: u32,
-}
-
-struct Shard {
-    place: Place,
-    /// `None` while it is dead.
-    stub: Option<StubShard>,
-    state: ShardState,
-    delay: Duration,
-}
-
-impl Shard {
-    async fn start(number: usize, place: Place) -> io::Result<Self> {
-        let mut shard = Self { place, stub: None, state: ShardState::Ready, delay: Duration::ZERO };
-        shard.revive(number).await?;
-        Ok(shard)
-    }
-
-    async fn revive(&mut self, number: usize) -> io::Result<()> {
-        if let Some(stub) = self.stub.take() {
-            stub.stop().await;
-        }
-        let runtime = Handle::current();
-        let (name, at) = (Node::Shard(number).to_string(), self.place.serve);
-        // Its listener is made on a thread that is in its place, and there it stays.
-        let stub = self.place.enter(|| runtime.block_on(StubShard::start(&name, at)))??;
-        stub.set_delay(self.delay);
-        self.stub = Some(stub);
-        Ok(())
-    }
 }
 
 /// In words, why a step was not done.
