@@ -14,9 +14,9 @@ const SCRIPT: &str = "
     at 300ms  kill replica-1 for 200ms
     at 700ms  kill shard-1 for 300ms
     at 1200ms drain shard-2
-    at 1400ms add shard-3
-    at 1600ms remove shard-2
-    at 2200ms flood 50 rooms
+    at 1400ms flood 50 rooms  # some of them to the draining shard
+    at 2s     add shard-3
+    at 2200ms remove shard-2
     until 3s
 ";
 
@@ -50,12 +50,12 @@ fn a_proxy_that_answers_with_random_shards_is_caught() {
         assert!(run.violations_total > 10 && run.totals.splits > 5, "{:?}", run.totals);
         for invariant in [1, 4] {
             assert!(run.violations.iter().any(|violation| violation.invariant == invariant), "{invariant}: {words}");
-            assert!(words.contains(&format!("BROKEN {invariant}")) || invariant != 1, "{words}");
         }
         assert!(run.events.iter().any(|event| event.what == "kill replica-1" && event.done_ms >= event.t_ms));
         assert_eq!(run.events.len(), 8, "{:?}", run.events);
         assert!(run.series.len() >= 5 && run.series.iter().any(|point| point.splits_alive > 0), "{:?}", run.series);
         assert!(run.series.windows(2).all(|pair| pair[0].t_ms <= pair[1].t_ms));
+        assert!(words.contains("BROKEN 1  Café"), "{words}");
         assert_eq!(words.contains("NO NETWORK NAMESPACES"), run.isolation == "signals", "{words}");
     }
 }
