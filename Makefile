@@ -37,4 +37,4 @@ build-tools:
 	@.ci/need cc:build-essential cmake
 
 test-tools:
-	@.ci/need prosody haproxy promtool:prometheus
+	@.ci/need prosody haproxy promtool:prometheus ip:iproute2
