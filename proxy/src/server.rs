@@ -1,5 +1,6 @@
 //! The process: everything built from the configuration, started in order, and stopped in order.
 
+mod files;
 mod reload;
 mod shards;
 mod shutdown;
@@ -79,6 +80,7 @@ pub fn run(start: Start) -> ExitCode {
 async fn serve(start: Start, log: LogHandle) -> anyhow::Result<()> {
     let Start { path, config } = start;
     let mut signals = Signals::listen()?;
+    files::raise_limit(config.front.max_connections);
     let clock = Clock::system();
     let metrics = Arc::new(Metrics::new());
     metrics.watch_runtime("main", tokio::runtime::Handle::current());
