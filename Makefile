@@ -21,7 +21,7 @@ test: build-tools test-tools ## All tests, those against real Prosody servers in
 lint: build-tools deny ## Formatting, clippy, docs, dependencies
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --quiet
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --workspace --no-deps --document-private-items --quiet
 
 bench: build-tools ## Measure: time per decision, memory per idle tunnel
 	$(CARGO) bench --package router-core

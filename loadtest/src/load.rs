@@ -71,10 +71,10 @@ pub async fn tunnels(plan: &TunnelPlan) -> Result<TunnelRun, LoadError> {
     tunnels_with(plan, &Arc::default()).await
 }
 
-/// [`tunnels`], to be watched and stopped; stopped, it reports what it has measured so far.
+/// [`tunnels()`], to be watched and stopped; stopped, it reports what it has measured so far.
 ///
 /// # Errors
-/// As for [`tunnels`].
+/// As for [`tunnels()`].
 pub async fn tunnels_with(plan: &TunnelPlan, watch: &Arc<Watch>) -> Result<TunnelRun, LoadError> {
     check_pace(plan.mode, plan.tunnels, plan.warm_up + plan.duration)?;
     check_count("tunnels", plan.tunnels)?;
@@ -96,10 +96,10 @@ pub async fn requests(plan: &RequestPlan) -> Result<RequestRun, LoadError> {
     requests_with(plan, &Arc::default()).await
 }
 
-/// [`requests`], to be watched and stopped; stopped, it reports what it has measured so far.
+/// [`requests()`], to be watched and stopped; stopped, it reports what it has measured so far.
 ///
 /// # Errors
-/// As for [`requests`].
+/// As for [`requests()`].
 pub async fn requests_with(plan: &RequestPlan, watch: &Arc<Watch>) -> Result<RequestRun, LoadError> {
     check_pace(plan.mode, plan.connections, plan.warm_up + plan.duration)?;
     check_count("connections", plan.connections)?;
@@ -120,10 +120,10 @@ pub async fn idle(plan: &IdlePlan) -> Result<IdleRun, LoadError> {
     idle_with(plan, &Arc::default()).await
 }
 
-/// [`idle`], to be watched and stopped; stopped, it has no result.
+/// [`idle()`], to be watched and stopped; stopped, it has no result.
 ///
 /// # Errors
-/// As for [`idle`].
+/// As for [`idle()`].
 pub async fn idle_with(plan: &IdlePlan, watch: &Arc<Watch>) -> Result<IdleRun, LoadError> {
     check_count("tunnels", plan.tunnels)?;
     check_count("rooms", plan.rooms)?;
@@ -142,10 +142,10 @@ pub async fn conferences(plan: &ConferencePlan) -> Result<ConferenceRun, LoadErr
     conferences_with(plan, &Arc::default()).await
 }
 
-/// [`conferences`], to be watched and stopped; stopped, it reports what it has seen so far.
+/// [`conferences()`], to be watched and stopped; stopped, it reports what it has seen so far.
 ///
 /// # Errors
-/// As for [`conferences`].
+/// As for [`conferences()`].
 pub async fn conferences_with(plan: &ConferencePlan, watch: &Arc<Watch>) -> Result<ConferenceRun, LoadError> {
     check_count("targets", plan.targets.len())?;
     check_count("rooms", plan.rooms)?;

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use crate::result::{Mode, Transport};
 
-/// Round trips through tunnels: [`super::tunnels`].
+/// Round trips through tunnels: [`super::tunnels()`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct TunnelPlan {
     /// Address under load.
@@ -48,7 +48,7 @@ impl TunnelPlan {
     }
 }
 
-/// Sticky requests over kept-alive connections: [`super::requests`].
+/// Sticky requests over kept-alive connections: [`super::requests()`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct RequestPlan {
     /// Address under load.
@@ -89,7 +89,7 @@ impl RequestPlan {
     }
 }
 
-/// The memory of idle tunnels: [`super::idle`].
+/// The memory of idle tunnels: [`super::idle()`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct IdlePlan {
     /// Address that the tunnels go through.
@@ -154,7 +154,7 @@ pub enum Arrival {
     Gap(Duration),
 }
 
-/// Conferences that people join: [`super::conferences`].
+/// Conferences that people join: [`super::conferences()`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConferencePlan {
     /// Replicas.

@@ -75,7 +75,7 @@ impl Book {
 }
 
 /// Asks once for every room, with no two requests for one room at a time: what a race does to first requests is for
-/// [`super::conferences`] to find out.
+/// [`super::conferences()`] to find out.
 fn first_requests(plan: &RequestPlan, lines: &mut Lines, book: &mut Book, watch: &Watch) -> Result<(), LoadError> {
     let mut rooms = 0..plan.rooms;
     let mut free: VecDeque<usize> = lines.free().collect();
