@@ -5,7 +5,9 @@
 pub mod cli;
 pub mod client;
 pub mod demo;
+pub mod load;
 pub mod observer;
 pub mod report;
+pub mod result;
 pub mod scenario;
 pub mod stub;
