@@ -3,7 +3,9 @@
 //! One file per subcommand: its arguments, and `run`, which carries them out and says how it ended.
 
 pub mod demo;
+pub mod report;
 pub mod stub;
+pub mod versus;
 
 #[cfg(test)]
 mod tests;
@@ -35,6 +37,10 @@ pub enum Command {
     Demo(demo::DemoArgs),
     /// A stub shard that says its name: pages, BOSH, WebSocket echo
     Stub(stub::StubArgs),
+    /// Our proxy beside another one, in turns, on this machine
+    Versus(versus::VersusArgs),
+    /// One HTML file from the results of `versus` and `chaos`
+    Report(report::ReportArgs),
 }
 
 impl Command {
@@ -44,6 +50,8 @@ impl Command {
         match self {
             Self::Demo(args) => demo::run(args),
             Self::Stub(args) => stub::run(args),
+            Self::Versus(args) => versus::run(args),
+            Self::Report(args) => report::run(args),
         }
     }
 }
