@@ -2,6 +2,7 @@
 //!
 //! It talks to proxies over the network only, and only to addresses given to it or started by itself.
 
+pub mod chaos;
 pub mod cli;
 pub mod client;
 pub mod demo;

@@ -1,0 +1,5 @@
+//! `roompin-loadtest chaos`.
+
+pub mod observer;
+pub mod result;
+pub mod script;
