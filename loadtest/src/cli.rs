@@ -3,8 +3,11 @@
 //! One file per subcommand: its arguments, and `run`, which carries them out and says how it ended.
 
 pub mod demo;
+mod load;
 pub mod report;
+pub mod requests;
 pub mod stub;
+pub mod tunnels;
 pub mod versus;
 
 #[cfg(test)]
@@ -37,6 +40,10 @@ pub enum Command {
     Demo(demo::DemoArgs),
     /// A stub shard that says its name: pages, BOSH, WebSocket echo
     Stub(stub::StubArgs),
+    /// Round trips through WebSocket tunnels, or the memory of idle ones
+    Tunnels(tunnels::TunnelsArgs),
+    /// Sticky requests over kept-alive connections
+    Requests(requests::RequestsArgs),
     /// Our proxy beside another one, in turns, on this machine
     Versus(versus::VersusArgs),
     /// One HTML file from the results of `versus` and `chaos`
@@ -50,6 +57,8 @@ impl Command {
         match self {
             Self::Demo(args) => demo::run(args),
             Self::Stub(args) => stub::run(args),
+            Self::Tunnels(args) => tunnels::run(args),
+            Self::Requests(args) => requests::run(args),
             Self::Versus(args) => versus::run(args),
             Self::Report(args) => report::run(args),
         }

@@ -99,7 +99,7 @@ pub async fn run(options: &Options, interrupted: impl Future<Output = ()>) -> Re
         shards.push(shard);
     }
 
-    let binary = options.proxy.clone().unwrap_or_else(proxies::default_binary);
+    let binary = options.proxy.clone().unwrap_or_else(default_binary);
     let starting = proxies::start_all(&binary, folder.path(), &PREFERRED_PORTS, &shards);
     let proxies = tokio::select! {
         started = starting => started?,
