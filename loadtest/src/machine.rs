@@ -28,7 +28,8 @@ impl Machine {
             cpu: value(&read("/proc/cpuinfo"), "model name", ':'),
             cores: thread::available_parallelism().map_or(0, usize::from),
             kernel: or_unknown(read("/proc/sys/kernel/osrelease").trim()),
-            memory_mib: value(&read("/proc/meminfo"), "MemTotal", ':').trim_end_matches(" kB").parse().unwrap_or(0) / 1024,
+            memory_mib: value(&read("/proc/meminfo"), "MemTotal", ':').trim_end_matches(" kB").parse().unwrap_or(0)
+                / 1024,
             system: value(&read("/etc/os-release"), "PRETTY_NAME", '=').trim_matches('"').to_owned(),
         }
     }

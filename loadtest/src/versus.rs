@@ -121,7 +121,8 @@ fn failed(what: &'static str) -> impl Fn(io::Error) -> VersusError {
 /// # Errors
 /// See [`VersusError`].
 pub async fn run(options: &Options) -> Result<VersusRun, VersusError> {
-    let versions = [process::version(&options.roompin, "--version").await?, process::version(&options.haproxy, "-v").await?];
+    let versions =
+        [process::version(&options.roompin, "--version").await?, process::version(&options.haproxy, "-v").await?];
     let machine = Machine::this();
     let cores = Cores::choose(&cpu::allowed().map_err(failed("cores"))?);
     match &cores {

@@ -65,10 +65,14 @@ fn a_quick_comparison_has_every_figure_and_the_published_configuration_splits() 
     }
     assert!(words(&output).contains("tunnel round trips") && words(&output).contains("not yet"), "{}", words(&output));
     let markdown = fs::read_to_string(file("versus.md")).unwrap();
-    assert!(markdown.contains("| two replicas, 5 ms apart") && markdown.contains("versus haproxy --quick"), "{markdown}");
+    assert!(
+        markdown.contains("| two replicas, 5 ms apart") && markdown.contains("versus haproxy --quick"),
+        "{markdown}"
+    );
 
     let page = file("report/index.html");
-    let output = Command::new(LOADTEST).arg("report").arg(file("versus.json")).arg("--out").arg(&page).output().unwrap();
+    let output =
+        Command::new(LOADTEST).arg("report").arg(file("versus.json")).arg("--out").arg(&page).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", words(&output));
     assert!(fs::read_to_string(page).unwrap().contains("id=\"splits\""));
 }

@@ -81,7 +81,9 @@ mod tests {
 
     #[test]
     fn peers_are_connected_when_all_say_so() {
-        let line = |place: &str, status: &str| format!("  0x5: id=r({place},active) addr=127.0.0.1:1 last_status={status} x\n");
+        let line = |place: &str, status: &str| {
+            format!("  0x5: id=r({place},active) addr=127.0.0.1:1 last_status={status} x\n")
+        };
         let local = line("local", "NONE");
         assert!(peers_connected(&local, 0));
         assert!(!peers_connected(&local, 1));

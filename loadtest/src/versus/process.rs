@@ -41,7 +41,12 @@ impl Process {
     ///
     /// # Errors
     /// When the system does not run it. With a core, a missing binary shows in [`Process::ready`].
-    pub fn start(name: &str, binary: &Path, arguments: Vec<OsString>, core: Option<usize>) -> Result<Self, VersusError> {
+    pub fn start(
+        name: &str,
+        binary: &Path,
+        arguments: Vec<OsString>,
+        core: Option<usize>,
+    ) -> Result<Self, VersusError> {
         let mut command = match core {
             // taskset becomes the binary, so the child's id is the binary's.
             Some(core) => {

@@ -40,7 +40,8 @@ pub async fn take_turns(
         let medians = peaks.iter().filter_map(|turns| median(&turns.iter().map(rate).collect::<Vec<_>>()));
         medians.fold(f64::INFINITY, f64::min) / 2.0
     };
-    let half = HalfLoad { tunnels: lowest(|pair| pair.0.run.per_second), requests: lowest(|pair| pair.1.run.per_second) };
+    let half =
+        HalfLoad { tunnels: lowest(|pair| pair.0.run.per_second), requests: lowest(|pair| pair.1.run.per_second) };
     let halves = turns(options, workshop, shards, Load::Half(half), progress).await?;
     let join = |(peaks, halves): (Vec<Pair>, Vec<Pair>)| {
         let turns = peaks.into_iter().zip(halves);

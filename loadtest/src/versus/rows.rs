@@ -69,7 +69,13 @@ impl Row {
         };
         let others = values.iter().skip(1);
         let ratios = others.map(|theirs| if better == Better::Neither { None } else { ratio(values.first()?, theirs) });
-        Self { label: label.to_owned(), unit, better, ratios: ratios.collect(), cells: values.iter().map(cell).collect() }
+        Self {
+            label: label.to_owned(),
+            unit,
+            better,
+            ratios: ratios.collect(),
+            cells: values.iter().map(cell).collect(),
+        }
     }
 }
 
@@ -81,7 +87,11 @@ impl VersusRun {
         vec![
             group("One core, as much as it does".to_owned(), self.peak()),
             group(
-                format!("At half load: {} round trips/s, {} requests/s", show(self.half.tunnels), show(self.half.requests)),
+                format!(
+                    "At half load: {} round trips/s, {} requests/s",
+                    show(self.half.tunnels),
+                    show(self.half.requests)
+                ),
                 self.half_load(),
             ),
             group(format!("Memory, {} idle tunnels", show_count(self.most_idle())), vec![self.memory()]),
@@ -112,11 +122,9 @@ impl VersusRun {
             ("round trip", (|r| &r.tunnels_half.run.latency) as fn(&Round) -> &Latency),
             ("request", |r| &r.requests_half.run.latency),
         ] {
-            for (name, value) in [
-                ("median", (|l| l.p50_us) as fn(&Latency) -> u64),
-                ("99%", |l| l.p99_us),
-                ("99.9%", |l| l.p999_us),
-            ] {
+            for (name, value) in
+                [("median", (|l| l.p50_us) as fn(&Latency) -> u64), ("99%", |l| l.p99_us), ("99.9%", |l| l.p999_us)]
+            {
                 rows.push(self.row(&format!("{of}, {name}"), "µs", Better::Lower, |r| Some(float(value(latency(r))))));
             }
         }
@@ -169,7 +177,8 @@ impl VersusRun {
             let all = [r.tunnels_peak.core, r.requests_peak.core, r.tunnels_half.core, r.requests_half.core];
             all.iter().flatten().map(of).reduce(f64::max).and_then(share)
         };
-        let row = |label: &str, unit, value: &dyn Fn(&Round) -> Option<f64>| self.row(label, unit, Better::Neither, value);
+        let row =
+            |label: &str, unit, value: &dyn Fn(&Round) -> Option<f64>| self.row(label, unit, Better::Neither, value);
         let mut rows = vec![
             row("proxy's core busy, tunnels at peak", "%", &|r| share(r.tunnels_peak.core?.busy)),
             row("proxy's core busy, requests at peak", "%", &|r| share(r.requests_peak.core?.busy)),
@@ -188,7 +197,8 @@ impl VersusRun {
     #[must_use]
     pub fn failures(&self) -> u64 {
         let rounds = self.subjects.iter().flat_map(|subject| &subject.rounds).map(Round::failures);
-        let joins = |subject: &SubjectRun| subject.splits.iter().filter_map(|split| split.run.clone()).collect::<Vec<_>>();
+        let joins =
+            |subject: &SubjectRun| subject.splits.iter().filter_map(|split| split.run.clone()).collect::<Vec<_>>();
         let errors = self.subjects.iter().flat_map(joins).map(|run| run.errors);
         let ours = self.subjects.first().into_iter().flat_map(joins).map(|run| run.splits);
         rounds.chain(errors).chain(ours).sum()

@@ -8,7 +8,7 @@ use super::{
     result::SplitRun,
     subject::{Replicas, Subject, Workshop},
 };
-use crate::load::{Arrival, Choice, ConferencePlan};
+use crate::load::{self, Arrival, Choice, ConferencePlan};
 
 /// Time between the two, in ms.
 pub const GAPS_MS: [u64; 4] = [0, 1, 5, 20];
@@ -60,11 +60,10 @@ async fn gaps(
             seed: options.seed,
             ..ConferencePlan::new(replicas.addresses.clone())
         };
-        let run = load2::conferences(&plan).await;
+        let run = load::conferences(&plan).await;
         let run = run.map_err(|source| VersusError::Load { subject: subject.name(), source })?;
         runs.push(SplitRun { gap_ms, replicas: count, run: Some(run) });
     }
     replicas.end().await?;
     Ok(runs)
 }
-mod load2 { pub async fn conferences(_: &crate::load::ConferencePlan) -> Result<crate::result::ConferenceRun, crate::load::LoadError> { Err(crate::load::LoadError::Plan("soon".into())) } }

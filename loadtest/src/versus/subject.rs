@@ -157,7 +157,12 @@ async fn start_once(
             }
             None => (&workshop.roompin, vec!["run".into(), "--config".into(), path.into()]),
         };
-        processes.push((Process::start(&format!("{} {name}", subject.id()), binary, arguments, workshop.core)?, listen, *own, socket));
+        processes.push((
+            Process::start(&format!("{} {name}", subject.id()), binary, arguments, workshop.core)?,
+            listen,
+            *own,
+            socket,
+        ));
     }
     let mut replicas = Replicas { addresses: serving.to_vec(), processes: Vec::new() };
     for (mut process, listen, own, socket) in processes {

@@ -65,7 +65,8 @@ fn fill(table: &mut Table, run: &VersusRun, title: impl Fn(&str) -> Shown) {
             let cells = row.cells.iter().map(|cell| Shown::new(text(cell)));
             let ratios = row.ratios.iter().map(|&ratio| Shown::new(ratio_text(ratio)).fg(colour(row, ratio)));
             let numbers = cells.chain(ratios).map(|cell| cell.set_alignment(CellAlignment::Right));
-            table.add_row([Shown::new(&row.label), Shown::new(row.unit)].into_iter().chain(numbers).collect::<Vec<_>>());
+            table
+                .add_row([Shown::new(&row.label), Shown::new(row.unit)].into_iter().chain(numbers).collect::<Vec<_>>());
         }
     }
 }

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::{
     figure,
-    plot::{self, ALARM, Timeline},
+    plot::{self, ALARM, Panel, Timeline},
 };
 use crate::chaos::result::{ChaosPoint, ChaosRun};
 
@@ -57,20 +57,23 @@ fn totals(runs: &[ChaosRun]) -> Markup {
 
 #[allow(clippy::cast_precision_loss, reason = "a picture")]
 fn timeline(run: &ChaosRun, colour: usize, seconds: f64, most: [u64; 2]) -> Markup {
-    let steps = |of: fn(&ChaosPoint) -> u64| {
+    let panel = |title, most: u64, of: fn(&ChaosPoint) -> u64, colour| {
         let points = run.series.iter().map(|point| (point.t_ms as f64 / 1000.0, of(point) as f64));
-        std::iter::once((0.0, 0.0)).chain(points).collect::<Vec<_>>()
+        Panel { title, most: most as f64, steps: std::iter::once((0.0, 0.0)).chain(points).collect(), colour }
     };
     let svg = plot::timeline(&Timeline {
         seconds: seconds.max(1.0),
         panels: [
-            ("split (rooms)", most[0] as f64, steps(|point| point.splits_alive)),
-            ("lost (sessions)", most[1] as f64, steps(|point| point.disconnects)),
+            panel("split (rooms)", most[0], |point| point.splits_alive, ALARM),
+            panel("lost (sessions)", most[1], |point| point.disconnects, colour),
         ],
         moments: run.events.iter().map(|event| event.t_ms as f64 / 1000.0).collect(),
-        colours: [ALARM, colour],
     });
-    figure(&format!("{}: {} replicas", run.target, run.replicas), &[("rooms split now", ALARM), ("sessions lost per half second", colour)], &svg)
+    figure(
+        &format!("{}: {} replicas", run.target, run.replicas),
+        &[("rooms split now", ALARM), ("sessions lost per half second", colour)],
+        &svg,
+    )
 }
 
 fn words(run: &ChaosRun) -> Markup {

@@ -135,11 +135,21 @@ pub(super) fn shares(groups: &[(String, Vec<(usize, f64)>)], x: &str, y: &str) -
 pub(super) struct Timeline<'a> {
     /// Length of the time axis, in s.
     pub(super) seconds: f64,
-    /// Per panel: its axis' title, its largest value, and its steps `(s, value)`.
-    pub(super) panels: [(&'a str, f64, Vec<(f64, f64)>); 2],
+    /// Upper and lower.
+    pub(super) panels: [Panel<'a>; 2],
     /// Moments, in s; they are numbered from 1.
     pub(super) moments: Vec<f64>,
-    pub(super) colours: [usize; 2],
+}
+
+/// One number over time.
+pub(super) struct Panel<'a> {
+    /// What it is, with its unit.
+    pub(super) title: &'a str,
+    /// The axis' upper end.
+    pub(super) most: f64,
+    /// `(s, value)`: the value since the point before.
+    pub(super) steps: Vec<(f64, f64)>,
+    pub(super) colour: usize,
 }
 
 /// Rows of numbers above the panels, so that close ones do not overlap.
@@ -152,19 +162,26 @@ pub(super) fn timeline(timeline: &Timeline<'_>) -> String {
         let (numbers, rest) = area.split_vertically(16 * 4 + 4);
         let panels = rest.split_evenly((2, 1));
         let whole_number = |value: f64| if value.fract().abs() < 1e-9 { format!("{value:.0}") } else { String::new() };
-        for (index, ((panel, (title, most, steps)), series)) in
-            panels.iter().zip(&timeline.panels).zip(timeline.colours).enumerate()
-        {
-            let mut chart = ChartBuilder::on(panel);
+        for (index, (place, panel)) in panels.iter().zip(&timeline.panels).enumerate() {
+            let most = above(panel.most);
+            let mut chart = ChartBuilder::on(place);
             chart.margin_right(16).margin_left(4).margin_top(4).x_label_area_size(44).y_label_area_size(66);
-            let mut chart = chart.build_cartesian_2d(0.0..timeline.seconds, 0.0..above(*most))?;
-            mesh(&mut chart, Axis { title: "time (s)", show: &|s| format!("{s:.0}") }, Axis { title, show: &whole_number })?;
+            let mut chart = chart.build_cartesian_2d(0.0..timeline.seconds, 0.0..most)?;
+            mesh(
+                &mut chart,
+                Axis { title: "time (s)", show: &|s| format!("{s:.0}") },
+                Axis { title: panel.title, show: &whole_number },
+            )?;
             for &moment in &timeline.moments {
-                chart.draw_series([PathElement::new([(moment, 0.0), (moment, above(*most))], GRID.stroke_width(2))])?;
+                chart.draw_series([PathElement::new([(moment, 0.0), (moment, most)], GRID.stroke_width(2))])?;
             }
-            chart.draw_series(steps.windows(2).filter(|pair| pair[1].1 > 0.0).map(|pair| {
-                Rectangle::new([(pair[0].0, 0.0), (pair[1].0, pair[1].1)], colour(series).filled())
-            }))?;
+            chart.draw_series(
+                panel
+                    .steps
+                    .windows(2)
+                    .filter(|pair| pair[1].1 > 0.0)
+                    .map(|pair| Rectangle::new([(pair[0].0, 0.0), (pair[1].0, pair[1].1)], colour(panel.colour).filled())),
+            )?;
             if index == 0 {
                 let mut row_ends = [i32::MIN; NUMBER_ROWS];
                 for (number, &moment) in timeline.moments.iter().enumerate() {
@@ -203,11 +220,7 @@ where
     Ok(())
 }
 
-fn mesh<X, Y>(
-    chart: &mut ChartContext<'_, SVGBackend<'_>, Cartesian2d<X, Y>>,
-    x: Axis<'_>,
-    y: Axis<'_>,
-) -> Drawn
+fn mesh<X, Y>(chart: &mut ChartContext<'_, SVGBackend<'_>, Cartesian2d<X, Y>>, x: Axis<'_>, y: Axis<'_>) -> Drawn
 where
     X: Ranged<ValueType = f64> + ValueFormatter<f64>,
     Y: Ranged<ValueType = f64> + ValueFormatter<f64>,

@@ -8,7 +8,16 @@ use crate::{
 
 fn latency(us: u64) -> Latency {
     let curve = vec![(0.0, us / 2), (50.0, us), (90.0, us * 2), (99.0, us * 4), (99.9, us * 9), (100.0, us * 20)];
-    Latency { count: 1000, mean_us: 1.0, p50_us: us, p90_us: us * 2, p99_us: us * 4, p999_us: us * 9, max_us: us * 20, curve }
+    Latency {
+        count: 1000,
+        mean_us: 1.0,
+        p50_us: us,
+        p90_us: us * 2,
+        p99_us: us * 4,
+        p999_us: us * 9,
+        max_us: us * 20,
+        curve,
+    }
 }
 
 fn round(speed: f64) -> Round {
@@ -82,7 +91,11 @@ fn subject(id: &str, name: &str, speed: f64, shares: [f64; 2], two: bool) -> Sub
         version: format!("{name} 1.2.3 <beta>"),
         rounds: vec![round(speed), round(speed * 1.1), round(speed * 0.9)],
         memory: vec![idle(1000), idle(2000), idle(4000)],
-        splits: gaps.clone().map(|gap| split(gap, 1, Some(shares[0]))).chain(gaps.map(|gap| split(gap, 2, two.then_some(shares[1])))).collect(),
+        splits: gaps
+            .clone()
+            .map(|gap| split(gap, 1, Some(shares[0])))
+            .chain(gaps.map(|gap| split(gap, 2, two.then_some(shares[1]))))
+            .collect(),
     }
 }
 
@@ -129,7 +142,8 @@ fn chaos(target: &str, splits: u64) -> ChaosRun {
         ..ChaosPoint::default()
     };
     let event = |t_ms, what: &str| ChaosEvent { t_ms, done_ms: t_ms + 100, what: what.to_owned() };
-    let violation = Violation { invariant: 1, t_ms: 5_000, room: "café".to_owned(), text: "seen on two shards".to_owned() };
+    let violation =
+        Violation { invariant: 1, t_ms: 5_000, room: "café".to_owned(), text: "seen on two shards".to_owned() };
     ChaosRun {
         target: target.to_owned(),
         isolation: "signals".to_owned(),
@@ -166,7 +180,14 @@ fn the_page_has_every_section_and_stands_alone() {
         assert!(!page.contains(outside), "{outside}");
     }
     assert!(page.contains("A &lt;fast&gt; CPU") && !page.contains("<beta>"), "names are escaped");
-    for unit in ["time (µs)", "resident memory (MiB)", "rooms split (%)", "time between the two (ms)", "time (s)", "split (rooms)"] {
+    for unit in [
+        "time (µs)",
+        "resident memory (MiB)",
+        "rooms split (%)",
+        "time between the two (ms)",
+        "time (s)",
+        "split (rooms)",
+    ] {
         assert!(page.contains(unit), "{unit}");
     }
     assert!(page.contains("not yet") && page.contains("97.0") && page.contains("1.05 ×"));

@@ -67,7 +67,7 @@ pub(super) fn sections(run: &VersusRun) -> Markup {
 }
 
 /// The names and colours of those proxies that `has` holds for.
-fn legend<'r>(run: &'r VersusRun, has: impl Fn(&SubjectRun) -> bool) -> Vec<(&'r str, usize)> {
+fn legend(run: &VersusRun, has: impl Fn(&SubjectRun) -> bool) -> Vec<(&str, usize)> {
     let subjects = run.subjects.iter().enumerate().filter(|(_, subject)| has(subject));
     subjects.map(|(index, subject)| (subject.name.as_str(), index)).collect()
 }
@@ -180,8 +180,10 @@ fn memory(run: &VersusRun) -> Markup {
 }
 
 fn splits(run: &VersusRun, replicas: usize, title: &str) -> Markup {
-    let measured = |subject: &SubjectRun| subject.splits.iter().any(|split| split.replicas == replicas && split.run.is_some());
-    let mut gaps: Vec<u64> = run.subjects.iter().flat_map(|subject| &subject.splits).map(|split| split.gap_ms).collect();
+    let measured =
+        |subject: &SubjectRun| subject.splits.iter().any(|split| split.replicas == replicas && split.run.is_some());
+    let mut gaps: Vec<u64> =
+        run.subjects.iter().flat_map(|subject| &subject.splits).map(|split| split.gap_ms).collect();
     gaps.sort_unstable();
     gaps.dedup();
     let group = |gap: u64| {
