@@ -2,6 +2,7 @@
 //!
 //! One file per subcommand: its arguments, and `run`, which carries them out and says how it ended.
 
+pub mod conferences;
 pub mod demo;
 mod load;
 pub mod report;
@@ -40,6 +41,8 @@ pub enum Command {
     Demo(demo::DemoArgs),
     /// A stub shard that says its name: pages, BOSH, WebSocket echo
     Stub(stub::StubArgs),
+    /// People who join rooms, and whether they find each other
+    Conferences(conferences::ConferencesArgs),
     /// Round trips through WebSocket tunnels, or the memory of idle ones
     Tunnels(tunnels::TunnelsArgs),
     /// Sticky requests over kept-alive connections
@@ -57,6 +60,7 @@ impl Command {
         match self {
             Self::Demo(args) => demo::run(args),
             Self::Stub(args) => stub::run(args),
+            Self::Conferences(args) => conferences::run(args),
             Self::Tunnels(args) => tunnels::run(args),
             Self::Requests(args) => requests::run(args),
             Self::Versus(args) => versus::run(args),

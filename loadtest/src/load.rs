@@ -5,6 +5,7 @@
 //! time by the plan, waiting by [`TIMEOUT`]. Nothing but the addresses of the plan is ever talked to.
 
 mod clock;
+mod conferences;
 mod frame;
 mod http;
 mod idle;
@@ -24,7 +25,7 @@ pub use watch::Watch;
 
 use std::{io, sync::Arc, time::Duration};
 
-use crate::result::{IdleRun, Mode, RequestRun, TunnelRun};
+use crate::result::{ConferenceRun, IdleRun, Mode, RequestRun, TunnelRun};
 
 /// Longest time for one connection, one handshake, one request.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
@@ -131,6 +132,45 @@ pub async fn idle_with(plan: &IdlePlan, watch: &Arc<Watch>) -> Result<IdleRun, L
     check_time(plan.settle)?;
     let plan = plan.clone();
     watch::on_thread("idle", watch, move |watch| idle::run(&plan, watch)).await
+}
+
+/// Holds conferences and looks whether the participants of each find each other.
+///
+/// # Errors
+/// See [`LoadError`]. What fails for one participant is no error but counted as one.
+pub async fn conferences(plan: &ConferencePlan) -> Result<ConferenceRun, LoadError> {
+    conferences_with(plan, &Arc::default()).await
+}
+
+/// [`conferences`], to be watched and stopped; stopped, it reports what it has seen so far.
+///
+/// # Errors
+/// As for [`conferences`].
+pub async fn conferences_with(plan: &ConferencePlan, watch: &Arc<Watch>) -> Result<ConferenceRun, LoadError> {
+    check_count("targets", plan.targets.len())?;
+    check_count("rooms", plan.rooms)?;
+    check_count("participants", plan.participants)?;
+    check_count("conferences at once", plan.at_once)?;
+    check_files(plan.max_sockets)?;
+    let (Arrival::Window(arrival) | Arrival::Gap(arrival)) = plan.arrival;
+    for time in [arrival, plan.stay, plan.poll, plan.deadline] {
+        check_time(time)?;
+    }
+    if plan.participants > plan.max_sockets {
+        return Err(LoadError::Plan(format!("{} sockets do not bring a room together", plan.max_sockets)));
+    }
+    if plan.poll.is_zero() && !plan.stay.is_zero() {
+        return Err(LoadError::Plan("polling without a pause".to_owned()));
+    }
+    if plan.rejoins > 1_000 {
+        return Err(LoadError::Plan(format!("{} rejoins of everybody", plan.rejoins)));
+    }
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    if plan.prefix.is_empty() || plan.prefix.len() > 64 || !plan.prefix.bytes().all(fits) {
+        return Err(LoadError::Plan("the prefix has 1 to 64 letters, digits and hyphens".to_owned()));
+    }
+    let plan = plan.clone();
+    watch::on_thread("conferences", watch, move |watch| conferences::run(&plan, watch)).await
 }
 
 fn check_pace(mode: Mode, connections: usize, time: Duration) -> Result<(), LoadError> {

@@ -59,6 +59,10 @@ impl Times {
         self.0.saturating_record(u64::try_from(time.as_micros()).unwrap_or(LONGEST_US));
     }
 
+    pub(super) fn count(&self) -> u64 {
+        self.0.len()
+    }
+
     /// What is reported of them.
     pub(super) fn latency(&self) -> Latency {
         let at = |percentile| self.0.value_at_percentile(percentile).min(self.0.max());
