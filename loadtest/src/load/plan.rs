@@ -132,6 +132,9 @@ impl IdlePlan {
 pub enum Choice {
     /// One after the other, so that the participants of a room come through different ones.
     RoundRobin,
+    /// Different ones too, but the first is drawn for each room. In strict turns, replicas that count round robin keep in
+    /// step: all rooms are split or none, which says nothing about chance.
+    Shuffled,
     /// Drawn for each.
     Random,
 }

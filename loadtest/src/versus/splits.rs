@@ -52,7 +52,7 @@ async fn gaps(
     let mut runs = Vec::new();
     for gap_ms in GAPS_MS {
         let plan = ConferencePlan {
-            choice: Choice::RoundRobin,
+            choice: Choice::Shuffled,
             rooms: options.split_rooms,
             arrival: Arrival::Gap(Duration::from_millis(gap_ms)),
             prefix: format!("gap{gap_ms}"),

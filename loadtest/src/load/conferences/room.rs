@@ -60,9 +60,13 @@ impl Room {
     /// A room with everything drawn from the plan's seed and its own number, whatever else goes on.
     pub(super) fn new(plan: &ConferencePlan, index: usize, serial: u64, now: Instant) -> Self {
         let mut draw = StdRng::seed_from_u64(plan.seed ^ (index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let first = match plan.choice {
+            Choice::Shuffled => draw.random_range(0..plan.targets.len()),
+            Choice::RoundRobin | Choice::Random => index,
+        };
         let person = |number| Person {
             target: match plan.choice {
-                Choice::RoundRobin => (index + number) % plan.targets.len(),
+                Choice::RoundRobin | Choice::Shuffled => (first + number) % plan.targets.len(),
                 Choice::Random => draw.random_range(0..plan.targets.len()),
             },
             conn: None,
@@ -108,7 +112,7 @@ impl Room {
     pub(super) fn choose_again(&mut self, who: usize, plan: &ConferencePlan) {
         let targets = plan.targets.len();
         self.people[who].target = match plan.choice {
-            Choice::RoundRobin => (self.people[who].target + 1) % targets,
+            Choice::RoundRobin | Choice::Shuffled => (self.people[who].target + 1) % targets,
             Choice::Random => self.draw.random_range(0..targets),
         };
     }

@@ -175,13 +175,9 @@ pub(super) fn timeline(timeline: &Timeline<'_>) -> String {
             for &moment in &timeline.moments {
                 chart.draw_series([PathElement::new([(moment, 0.0), (moment, most)], GRID.stroke_width(2))])?;
             }
-            chart.draw_series(
-                panel
-                    .steps
-                    .windows(2)
-                    .filter(|pair| pair[1].1 > 0.0)
-                    .map(|pair| Rectangle::new([(pair[0].0, 0.0), (pair[1].0, pair[1].1)], colour(panel.colour).filled())),
-            )?;
+            chart.draw_series(panel.steps.windows(2).filter(|pair| pair[1].1 > 0.0).map(|pair| {
+                Rectangle::new([(pair[0].0, 0.0), (pair[1].0, pair[1].1)], colour(panel.colour).filled())
+            }))?;
             if index == 0 {
                 let mut row_ends = [i32::MIN; NUMBER_ROWS];
                 for (number, &moment) in timeline.moments.iter().enumerate() {
