@@ -227,8 +227,10 @@ impl Pool {
             }
             conn.wire.flush().map_err(words)?;
         }
-        while ready.readable {
-            let Some(n) = conn.wire.receive(&mut self.scratch).map_err(words)? else { break };
+        if !ready.readable {
+            return Ok(());
+        }
+        while let Some(n) = conn.wire.receive(&mut self.scratch).map_err(words)? {
             let bytes = &self.scratch[..n];
             match &mut conn.state {
                 State::Goodbye if n > 0 => {}

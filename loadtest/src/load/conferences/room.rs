@@ -14,7 +14,6 @@ use crate::result::Transport;
 #[derive(Debug)]
 pub(super) struct Room {
     pub(super) name: String,
-    pub(super) index: usize,
     /// Tells it from others that had its slot.
     pub(super) serial: u64,
     pub(super) people: Vec<Person>,
@@ -79,7 +78,6 @@ impl Room {
         };
         Self {
             name: format!("{}-{:x}-{index}", plan.prefix, plan.seed),
-            index,
             serial,
             people: (0..plan.participants).map(person).collect(),
             splits: Splits::new(plan.participants, plan.transport == Transport::WebSocket, now),

@@ -188,8 +188,10 @@ impl Lines {
             }
             line.wire.flush().map_err(words)?;
         }
-        while ready.readable {
-            let Some(n) = line.wire.receive(&mut self.scratch).map_err(words)? else { break };
+        if !ready.readable {
+            return Ok(true);
+        }
+        while let Some(n) = line.wire.receive(&mut self.scratch).map_err(words)? {
             let answer =
                 if n == 0 { line.reader.end() } else { line.reader.feed(&self.scratch[..n], &mut self.shards)? };
             match (answer, line.state) {

@@ -208,8 +208,10 @@ impl Farm {
             }
             tunnel.wire.flush().map_err(words)?;
         }
-        while ready.readable {
-            let Some(n) = tunnel.wire.receive(&mut self.scratch).map_err(words)? else { break };
+        if !ready.readable {
+            return Ok(());
+        }
+        while let Some(n) = tunnel.wire.receive(&mut self.scratch).map_err(words)? {
             if n == 0 {
                 return Err("the tunnel was cut".to_owned());
             }
