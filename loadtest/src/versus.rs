@@ -5,6 +5,7 @@
 
 pub mod cpu;
 pub mod haproxy;
+pub mod pages;
 pub mod process;
 pub mod progress;
 pub mod result;

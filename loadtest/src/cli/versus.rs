@@ -55,7 +55,7 @@ pub struct HaproxyArgs {
     #[arg(long, value_name = "BYTES", default_value_t = 512, value_parser = clap::value_parser!(u16).range(1..=32_768))]
     pub message: u16,
     /// How long shards think about a first request while splits are counted
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5ms")]
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "4ms")]
     pub split_delay: Duration,
     /// Seed of all loads
     #[arg(long, default_value_t = 1)]
@@ -87,7 +87,7 @@ impl HaproxyArgs {
             connections: 64,
             rooms: if quick { 100 } else { 1_000 },
             idle: if quick { vec![50] } else { vec![1_000, 2_000, 4_000, 4_000, 4_000] },
-            split_rooms: if quick { 60 } else { 1_000 },
+            split_rooms: if quick { 200 } else { 1_000 },
             split_delay: self.split_delay,
             shards: 2,
             seed: self.seed,

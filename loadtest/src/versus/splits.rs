@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Options, VersusError,
+    Options, VersusError, pages,
     progress::Progress,
     result::SplitRun,
     subject::{Replicas, Subject, Workshop},
@@ -55,12 +55,17 @@ async fn gaps(
             choice: Choice::Shuffled,
             rooms: options.split_rooms,
             arrival: Arrival::Gap(Duration::from_millis(gap_ms)),
+            // Conferences do not wait for each other: other requests come in between.
+            stagger: Duration::from_millis(30),
             prefix: format!("gap{gap_ms}"),
             deadline: Duration::from_secs(60),
             seed: options.seed,
             ..ConferencePlan::new(replicas.addresses.clone())
         };
-        let run = load::conferences(&plan).await;
+        let run = tokio::select! {
+            run = load::conferences(&plan) => run,
+            () = pages::browse(&plan.targets, options.seed) => continue,
+        };
         let run = run.map_err(|source| VersusError::Load { subject: subject.name(), source })?;
         runs.push(SplitRun { gap_ms, replicas: count, run: Some(run) });
     }

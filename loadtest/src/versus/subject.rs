@@ -5,11 +5,13 @@ use std::{
     fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, UnixStream},
+    time::Instant,
 };
 
 use super::{
@@ -21,6 +23,9 @@ use crate::demo::ports;
 
 /// Starts when somebody else took a port that was free a moment ago.
 const PORT_ATTEMPTS: usize = 3;
+/// How long HAProxy's peers have to be connected before they count as such: when both sides connect at once, one gives
+/// way and comes back after a drawn pause of up to 2 s.
+const PEERS_STEADY: Duration = Duration::from_millis(2_500);
 
 /// What is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,7 +173,19 @@ async fn start_once(
     for (mut process, listen, own, socket) in processes {
         let ready = match subject {
             Subject::Roompin => process.ready(async |_| is_ready(own).await.then_some(())).await,
-            _ => process.ready(async |_| (serves(listen).await && knows(&socket, count - 1).await).then_some(())).await,
+            _ => {
+                let steady = if count > 1 { PEERS_STEADY } else { Duration::ZERO };
+                let mut since = None;
+                let probe = async |_: &str| {
+                    if serves(listen).await && knows(&socket, count - 1).await {
+                        let since: Instant = *since.get_or_insert_with(Instant::now);
+                        return (since.elapsed() >= steady).then_some(());
+                    }
+                    since = None;
+                    None
+                };
+                process.ready(probe).await
+            }
         };
         ready?;
         replicas.processes.push(process);

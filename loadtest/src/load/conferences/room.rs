@@ -88,11 +88,13 @@ impl Room {
     }
 
     /// How long after its beginning each participant joins.
-    pub(super) fn arrivals(&mut self, arrival: Arrival) -> Vec<Duration> {
+    pub(super) fn arrivals(&mut self, plan: &ConferencePlan) -> Vec<Duration> {
         let people = u32::try_from(self.people.len()).unwrap_or(u32::MAX);
-        match arrival {
-            Arrival::Gap(gap) => (0..people).map(|number| gap * number).collect(),
-            Arrival::Window(window) => (0..people).map(|_| window.mul_f64(self.draw.random())).collect(),
+        // Nothing is drawn where there is nothing to choose, so that it changes no other draw.
+        let start = if plan.stagger.is_zero() { Duration::ZERO } else { self.between(Duration::ZERO, plan.stagger) };
+        match plan.arrival {
+            Arrival::Gap(gap) => (0..people).map(|number| start + gap * number).collect(),
+            Arrival::Window(window) => (0..people).map(|_| start + window.mul_f64(self.draw.random())).collect(),
         }
     }
 
