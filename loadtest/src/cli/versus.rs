@@ -87,7 +87,7 @@ impl HaproxyArgs {
             connections: 64,
             rooms: if quick { 100 } else { 1_000 },
             idle: if quick { vec![50] } else { vec![1_000, 2_000, 4_000, 4_000, 4_000] },
-            split_rooms: if quick { 200 } else { 1_000 },
+            split_rooms: if quick { 60 } else { 1_000 },
             split_delay: self.split_delay,
             shards: 2,
             seed: self.seed,

@@ -66,8 +66,9 @@ mod tests {
                 sleep(Duration::from_millis(1)).await;
             }
         };
+        let replicas = [shard.addr, shard.addr];
         tokio::select! {
-            () = browse(&[shard.addr, shard.addr], 1) => panic!("visitors never leave"),
+            () = browse(&replicas, 1) => panic!("visitors never leave"),
             done = tokio::time::timeout(Duration::from_secs(10), enough) => done.unwrap(),
         }
         assert!(shard.rooms_seen().is_empty(), "pages name no room");

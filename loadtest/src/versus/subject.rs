@@ -169,28 +169,40 @@ async fn start_once(
             socket,
         ));
     }
+    let mut sockets = Vec::new();
     let mut replicas = Replicas { addresses: serving.to_vec(), processes: Vec::new() };
     for (mut process, listen, own, socket) in processes {
-        let ready = match subject {
-            Subject::Roompin => process.ready(async |_| is_ready(own).await.then_some(())).await,
-            _ => {
-                let steady = if count > 1 { PEERS_STEADY } else { Duration::ZERO };
-                let mut since = None;
-                let probe = async |_: &str| {
-                    if serves(listen).await && knows(&socket, count - 1).await {
-                        let since: Instant = *since.get_or_insert_with(Instant::now);
-                        return (since.elapsed() >= steady).then_some(());
-                    }
-                    since = None;
-                    None
-                };
-                process.ready(probe).await
+        match subject {
+            Subject::Roompin => process.ready(async |_| is_ready(own).await.then_some(())).await?,
+            Subject::Kubernetes | Subject::ConsistentHash => {
+                process.ready(async |_| serves(listen).await.then_some(())).await?;
+                sockets.push(socket);
             }
-        };
-        ready?;
+        }
         replicas.processes.push(process);
     }
+    if let Some(last) = replicas.processes.last_mut()
+        && count > 1
+    {
+        meet(last, &sockets).await?;
+    }
     Ok(replicas)
+}
+
+/// Waits until HAProxy's replicas are connected to each other and stay so.
+async fn meet(last: &mut Process, sockets: &[PathBuf]) -> Result<(), VersusError> {
+    let mut since = None;
+    let probe = async |_: &str| {
+        for socket in sockets {
+            if !knows(socket, sockets.len() - 1).await {
+                since = None;
+                return None;
+            }
+        }
+        let since: Instant = *since.get_or_insert_with(Instant::now);
+        (since.elapsed() >= PEERS_STEADY).then_some(())
+    };
+    last.ready(probe).await
 }
 
 /// Our proxy's configuration: everything at its default, but for one thread and quiet logs.
