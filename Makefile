@@ -27,7 +27,7 @@ lint: build-tools deny ## Formatting, clippy, docs, dependencies
 bench: build-tools bench-tools ## Roompin beside HAProxy on this machine: a table, and target/report/index.html (about 12 minutes)
 	$(CARGO) build --release --package proxy --package loadtest
 	$(CARGO) run --quiet --release --package router-core --example decision_time
-	@mkdir -p target/report
+	@mkdir -p target/report && rm -f target/report/*.json
 	@# Thousands of idle tunnels take as many descriptors. What fails still gets its report; then make fails.
 	@ulimit -n "$$(ulimit -Hn)"; failed=0; \
 	$(LOADTEST) versus haproxy --json target/report/versus.json --markdown target/report/versus.md || failed=$$?; \
@@ -48,4 +48,4 @@ bench-tools:
 	@.ci/need haproxy taskset:util-linux ip:iproute2
 
 test-tools:
-	@.ci/need prosody haproxy promtool:prometheus
+	@.ci/need prosody haproxy promtool:prometheus ip:iproute2

@@ -2,6 +2,7 @@
 //!
 //! One file per subcommand: its arguments, and `run`, which carries them out and says how it ended.
 
+pub mod chaos;
 pub mod conferences;
 pub mod demo;
 mod load;
@@ -37,6 +38,8 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Conferences while replicas and shards are killed, cut off, slowed, added and removed; and who broke a promise
+    Chaos(chaos::ChaosArgs),
     /// Shards, two proxies and conferences on this machine, and a table of who sits where
     Demo(demo::DemoArgs),
     /// A stub shard that says its name: pages, BOSH, WebSocket echo
@@ -58,6 +61,7 @@ impl Command {
     #[must_use]
     pub fn run(&self) -> Exit {
         match self {
+            Self::Chaos(args) => chaos::run(args),
             Self::Demo(args) => demo::run(args),
             Self::Stub(args) => stub::run(args),
             Self::Conferences(args) => conferences::run(args),

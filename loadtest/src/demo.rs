@@ -18,6 +18,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval},
 };
 
+pub(crate) use ports::pick as pick_ports;
 pub use proxies::StartError;
 pub(crate) use proxies::default_binary;
 

@@ -4,6 +4,7 @@
 //! It believes shards, which name themselves in every answer, and the script, which says what was done to whom. It
 //! asks no proxy anything. Decisions are made in [`Judge`], which has no clock; this file gives it one.
 
+mod evidence;
 mod judge;
 mod past;
 mod room;
@@ -18,7 +19,8 @@ use std::{
 
 use tokio::time::Instant;
 
-pub use judge::{Contact, Happening, How, Judge, Refused, Rules};
+pub use evidence::{Contact, Happening, How, Refused, Rules};
+pub use judge::Judge;
 
 use super::result::{ChaosPoint, ChaosTotals, Violation};
 

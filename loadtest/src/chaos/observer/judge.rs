@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
+    evidence::{Contact, Happening, How, Refused, Rules},
     past::{ShardPast, Spans},
     room::Room,
 };
@@ -18,103 +19,6 @@ const SLACK_MS: u64 = 1_000;
 /// Two answers within this time are at once, for a room that is in use.
 const AT_ONCE_MS: u64 = 3_000;
 
-/// What is promised, in numbers.
-#[derive(Clone, Copy, Debug)]
-pub struct Rules {
-    /// Life of a pin after the room's last request, above one second. A room that nobody came to for longer is a new
-    /// room.
-    pub ttl_ms: u64,
-    /// Most rooms that may be remembered, over all replicas; `None` where nothing is promised.
-    pub bound: Option<usize>,
-    /// After a partition, replicas may disagree for this long.
-    pub agree_ms: u64,
-    /// After a partition or a move, sessions may stay elsewhere for this long.
-    pub settle_ms: u64,
-    /// What happened to a shard may move its rooms this long after it is over: the time a probe takes to notice.
-    pub notice_ms: u64,
-    /// From when on a slow shard may be taken for dead.
-    pub dead_slow_ms: u64,
-}
-
-impl Default for Rules {
-    fn default() -> Self {
-        Self { ttl_ms: 600_000, bound: None, agree_ms: 2_000, settle_ms: 5_000, notice_ms: 5_000, dead_slow_ms: 800 }
-    }
-}
-
-/// How a shard was met.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
-    /// By a request of its own, which the proxy routed.
-    Request,
-    /// Through an open session.
-    Session(u64),
-}
-
-/// A shard's answer.
-#[derive(Clone, Copy, Debug)]
-pub struct Contact<'a> {
-    /// The room asked for.
-    pub room: &'a str,
-    /// The shard that answered.
-    pub shard: &'a str,
-    /// The replica between, from 1.
-    pub replica: usize,
-    /// How.
-    pub how: How,
-    /// When the request was sent.
-    pub start_ms: u64,
-    /// When the answer was there.
-    pub end_ms: u64,
-}
-
-/// A request that no shard answered.
-#[derive(Clone, Copy, Debug)]
-pub struct Refused<'a> {
-    /// The room asked for.
-    pub room: &'a str,
-    /// The response's status, if there was one.
-    pub status: Option<u16>,
-    /// The replica asked, from 1.
-    pub replica: usize,
-    /// When it was sent.
-    pub start_ms: u64,
-    /// When it had failed.
-    pub end_ms: u64,
-}
-
-/// What the script did. `Begins` and `Over` stand around the doing so that nothing is blamed on the proxy that may
-/// have been the script.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Happening {
-    /// A shard begins to die.
-    ShardDies(String),
-    /// It serves again.
-    ShardLives(String),
-    /// A shard becomes slower, or (zero) as before.
-    ShardSlow(String, u64),
-    /// The order to drain is known to all replicas.
-    Draining(String),
-    /// A shard is about to be ordered down.
-    OrderedDown(String),
-    /// All orders about it are about to be taken back (for draining), or are taken back (for down).
-    OrdersBack(String),
-    /// A shard is about to be taken off the list.
-    Leaving(String),
-    /// All replicas know that it is gone.
-    Gone(String),
-    /// A shard with this name is about to come (again).
-    Comes(String),
-    /// Somebody is about to be cut off.
-    PartitionBegins,
-    /// Nobody is cut off any more.
-    PartitionOver,
-    /// A replica is about to die or to be restarted.
-    ReplicaDies,
-    /// It is ready.
-    ReplicaLives,
-}
-
 /// The record and its judgement.
 #[derive(Debug)]
 pub struct Judge {
@@ -124,6 +28,8 @@ pub struct Judge {
     partitions: Spans,
     replicas: Spans,
     next_session: u64,
+    /// More rooms were answered than may be remembered; said once until there are fewer again.
+    over_bound: bool,
     violations: Vec<Violation>,
     violations_total: u64,
     totals: ChaosTotals,
@@ -143,6 +49,7 @@ impl Judge {
             partitions: Spans::default(),
             replicas: Spans::default(),
             next_session: 0,
+            over_bound: false,
             violations: Vec::new(),
             violations_total: 0,
             totals: ChaosTotals::default(),
@@ -255,7 +162,8 @@ impl Judge {
             return;
         }
         let since = room.home_seen.min(start.saturating_sub(self.rules.notice_ms));
-        if self.shards.get(&home).is_some_and(|past| past.unusable.touch(since, end)) {
+        let too_young = self.replicas.begun_within(room.home_since, room.home_since + self.rules.durable_ms);
+        if too_young || self.shards.get(&home).is_some_and(|past| past.unusable.touch(since, end)) {
             self.totals.moves += 1;
             // Whoever has not noticed yet may stay for a while.
             room.tolerated.insert(home, end + self.rules.settle_ms);
@@ -280,7 +188,7 @@ impl Judge {
         if let Some(healed) = room.settled.filter(|healed| end < healed + HEAL_EFFECT_MS) {
             let after = end - healed.min(end);
             (2, format!("{seen}, {after} ms after a partition; agreed was {home}"))
-        } else if self.is_full(end) {
+        } else if self.is_full(end) && end.saturating_sub(room.home_since) > AT_ONCE_MS {
             (5, format!("{seen} although the room is in use on {home}: forgotten in a full table"))
         } else if self.replicas.touch(restart_effect, end) {
             (3, format!("{seen} after a replica's restart; the room was on {home}"))
@@ -311,8 +219,9 @@ impl Judge {
         let Some(bound) = self.rules.bound else { return };
         // This one is out of the map.
         let remembered = self.remembered(contact.end_ms) + 1;
-        if remembered > bound {
-            let text = format!("{remembered} rooms are remembered, and the bound is {bound}");
+        let was_over = std::mem::replace(&mut self.over_bound, remembered > bound);
+        if self.over_bound && !was_over {
+            let text = format!("new room number {remembered} was not refused, and the bound is {bound}");
             self.violated(5, contact.end_ms, contact.room, text);
         }
     }

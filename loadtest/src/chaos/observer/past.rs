@@ -31,6 +31,11 @@ impl Spans {
         self.0.iter().any(|(begin, end)| *begin <= to && end.is_none_or(|end| end >= from))
     }
 
+    /// Whether one began in `from..to`.
+    pub(super) fn begun_within(&self, from: u64, to: u64) -> bool {
+        self.0.iter().any(|(begin, _)| (from..to).contains(begin))
+    }
+
     /// Whether one that is open still began before `moment`.
     pub(super) fn open_before(&self, moment: u64) -> bool {
         matches!(self.0.last(), Some((begin, None)) if *begin < moment)

@@ -9,6 +9,8 @@ const FRESH_MS: u64 = 3_000;
 pub(super) struct Room {
     /// Where it belongs, since it was first seen.
     pub(super) home: Option<String>,
+    /// Since when it belongs there.
+    pub(super) home_since: u64,
     /// Last answer from there.
     pub(super) home_seen: u64,
     /// Last answer from anywhere.
@@ -40,6 +42,7 @@ impl Room {
     /// Gives it a home.
     pub(super) fn settle(&mut self, shard: &str, now: u64) {
         self.home = Some(shard.to_owned());
+        self.home_since = now;
         self.home_seen = now;
         self.tolerated.remove(shard);
     }

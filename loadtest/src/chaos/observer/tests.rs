@@ -193,6 +193,20 @@ fn three_is_broken_by_a_replica_that_forgets() {
     assert_eq!(history.broken(), [3]);
 }
 
+#[test]
+fn three_excuses_a_room_too_young_to_be_on_disk() {
+    let with = |dies| {
+        let mut history = History::with(Rules { durable_ms: 2_000, ..Rules::default() });
+        history.saw("x", 100);
+        history.happened(Happening::ReplicaDies, dies);
+        history.happened(Happening::ReplicaLives, dies + 500);
+        history.saw("y", dies + 600);
+        history.broken()
+    };
+    assert_eq!(with(2_000), NONE);
+    assert_eq!(with(2_200), [3]);
+}
+
 // Invariant 4: a draining shard gets no new room; a room leaves a shard only when that is down, gone or ordered away.
 
 #[test]
@@ -317,7 +331,7 @@ fn five_is_broken_by_a_table_that_grows_forgets_or_refuses_its_own() {
     assert_eq!(grows.broken(), [5]);
 
     let mut forgets = full();
-    forgets.saw("y", 10);
+    forgets.saw("y", 5_000);
     assert_eq!(forgets.broken(), [5]);
 
     let mut refuses = full();
