@@ -151,7 +151,8 @@ pub async fn version(binary: &Path, flag: &str) -> Result<String, VersusError> {
     let output = Command::new(binary).arg(flag).stdin(Stdio::null()).output().await.map_err(failed)?;
     let words = String::from_utf8_lossy(&output.stdout).into_owned();
     match words.lines().find(|line| !line.trim().is_empty()) {
-        Some(line) if output.status.success() => Ok(line.trim().to_owned()),
+        // HAProxy's address follows a dash.
+        Some(line) if output.status.success() => Ok(line.split(" - ").next().unwrap_or_default().trim().to_owned()),
         _ => Err(failed(io::Error::other(format!("{flag} says nothing ({})", output.status)))),
     }
 }

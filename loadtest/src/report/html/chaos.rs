@@ -6,12 +6,19 @@ use super::{
     figure,
     plot::{self, ALARM, Panel, Timeline},
 };
-use crate::chaos::result::{ChaosPoint, ChaosRun};
+use crate::{
+    chaos::result::{ChaosPoint, ChaosRun},
+    versus::rows::show_count,
+};
 
 /// Broken promises shown in words.
 const SHOWN: usize = 10;
 
 pub(super) fn section(runs: &[ChaosRun]) -> Markup {
+    let mut runs: Vec<&ChaosRun> = runs.iter().collect();
+    // Ours first, as everywhere.
+    runs.sort_by_key(|run| run.target != "roompin");
+    let runs = &runs[..];
     let seconds = runs.iter().map(|run| run.seconds).fold(0.0, f64::max);
     let most = |of: fn(&ChaosPoint) -> u64| runs.iter().flat_map(|run| &run.series).map(of).max().unwrap_or_default();
     let most = [most(|point| point.splits_alive), most(|point| point.disconnects)];
@@ -30,7 +37,7 @@ pub(super) fn section(runs: &[ChaosRun]) -> Markup {
     }
 }
 
-fn totals(runs: &[ChaosRun]) -> Markup {
+fn totals(runs: &[&ChaosRun]) -> Markup {
     type Row = (&'static str, fn(&ChaosRun) -> u64);
     let rows: [Row; 9] = [
         ("rooms", |run| run.totals.rooms),
@@ -48,7 +55,7 @@ fn totals(runs: &[ChaosRun]) -> Markup {
             thead { tr { th {} @for run in runs { th { (run.target) } } } }
             tbody {
                 @for (label, of) in rows {
-                    tr { th scope="row" { (label) } @for run in runs { td data-of=(run.target) { span { (of(run)) } } } }
+                    tr { th scope="row" { (label) } @for run in runs { td data-of=(run.target) { span { (show_count(usize::try_from(of(run)).unwrap_or(usize::MAX))) } } } }
                 }
             }
         }
@@ -80,7 +87,9 @@ fn words(run: &ChaosRun) -> Markup {
     html! {
         h3 { (run.target) }
         p.soft {
-            (run.rooms) " rooms of " (run.participants_per_room) ", " (run.shards) " shards, partitions by " (run.isolation) ", seed " (run.seed)
+            (run.rooms) " rooms of " (run.participants_per_room) ", " (run.shards) " shards, partitions by " (run.isolation) ", seed " (run.seed) ". "
+            @if run.spread { "Participants of a room come through all replicas." }
+            @else { "Each room keeps to one replica: an easier task than coming through all." }
         }
         ol { @for event in &run.events { li { (format!("{:.1}", milliseconds(event.t_ms))) " s: " (event.what) } } }
         @if !run.violations.is_empty() {

@@ -11,10 +11,12 @@ use plotters::{
     style::text_anchor::{HPos, Pos, VPos},
 };
 
+use crate::versus::rows::show;
+
 /// Size in the picture's own units; the page scales it.
 const SIZE: (u32, u32) = (520, 320);
 /// Text stays readable when the page is 400 px wide.
-const TEXT: i32 = 15;
+const TEXT: i32 = 16;
 
 /// Stand-ins for the page's colours; [`themed`] puts those in.
 const INK: RGBColor = RGBColor(1, 1, 1);
@@ -46,6 +48,15 @@ pub(super) struct Line {
 pub(super) struct Axis<'a> {
     pub(super) title: &'a str,
     pub(super) show: &'a dyn Fn(f64) -> String,
+}
+
+/// The number at a tick of an axis: those are round.
+pub(super) fn tick(value: f64) -> String {
+    if value.fract().abs() < 1e-9 {
+        show(value.trunc()).trim_end_matches(".00").trim_end_matches(".0").to_owned()
+    } else {
+        format!("{value}")
+    }
 }
 
 fn colour(index: usize) -> RGBColor {

@@ -57,6 +57,7 @@ fn round(speed: f64) -> Round {
     }
 }
 
+#[allow(clippy::cast_possible_truncation, reason = "at most 1000")]
 fn split(gap_ms: u64, replicas: usize, share: Option<f64>) -> SplitRun {
     let run = share.map(|split_share| ConferenceRun {
         targets: vec![],

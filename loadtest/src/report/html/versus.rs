@@ -149,7 +149,7 @@ fn latency(run: &VersusRun, title: &str, of: fn(&Round) -> &Latency) -> Markup {
     let svg = plot::percentiles(
         &lines,
         Axis { title: "share that is faster (%)", show: &plot::show_nines },
-        Axis { title: "time (µs)", show: &show },
+        Axis { title: "time (µs)", show: &plot::tick },
     );
     figure(title, &legend(run, |_| true), &svg)
 }
@@ -173,8 +173,8 @@ fn memory(run: &VersusRun) -> Markup {
     let lines: Vec<_> = run.subjects.iter().enumerate().map(line).collect();
     let svg = plot::lines(
         &lines,
-        Axis { title: "idle tunnels (number)", show: &show },
-        Axis { title: "resident memory (MiB)", show: &show },
+        Axis { title: "idle tunnels (number)", show: &plot::tick },
+        Axis { title: "resident memory (MiB)", show: &plot::tick },
     );
     figure("The process' memory with this many tunnels open", &legend(run, |_| true), &svg)
 }
