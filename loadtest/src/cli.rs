@@ -6,9 +6,11 @@ pub mod chaos;
 pub mod conferences;
 pub mod demo;
 mod load;
+pub mod report;
 pub mod requests;
 pub mod stub;
 pub mod tunnels;
+pub mod versus;
 
 #[cfg(test)]
 mod tests;
@@ -48,6 +50,10 @@ pub enum Command {
     Tunnels(tunnels::TunnelsArgs),
     /// Sticky requests over kept-alive connections
     Requests(requests::RequestsArgs),
+    /// Our proxy beside another one, in turns, on this machine
+    Versus(versus::VersusArgs),
+    /// One HTML file from the results of `versus` and `chaos`
+    Report(report::ReportArgs),
 }
 
 impl Command {
@@ -61,6 +67,8 @@ impl Command {
             Self::Conferences(args) => conferences::run(args),
             Self::Tunnels(args) => tunnels::run(args),
             Self::Requests(args) => requests::run(args),
+            Self::Versus(args) => versus::run(args),
+            Self::Report(args) => report::run(args),
         }
     }
 }

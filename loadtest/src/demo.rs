@@ -1,6 +1,6 @@
 //! `roompin-loadtest demo`: shards, proxies and conferences on this machine, and a table of who sits where.
 
-mod ports;
+pub(crate) mod ports;
 mod proxies;
 mod view;
 

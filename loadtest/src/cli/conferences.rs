@@ -96,6 +96,7 @@ impl ConferencesArgs {
             rooms: self.rooms,
             participants: self.participants,
             arrival: self.gap_ms.map_or(Arrival::Window(ms(self.window_ms)), |gap| Arrival::Gap(ms(gap))),
+            stagger: Duration::ZERO,
             transport: match self.by {
                 By::Websocket => Transport::WebSocket,
                 By::Bosh => Transport::Bosh,

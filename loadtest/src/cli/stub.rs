@@ -3,11 +3,12 @@
 use std::{
     io::{self, Write},
     net::SocketAddr,
+    time::Duration,
 };
 
 use clap::Args;
 
-use super::{Exit, complain, interruption, one_thread};
+use super::{Exit, complain, duration, interruption, one_thread};
 use crate::stub::{StubOptions, StubShard};
 
 /// Arguments of `stub`.
@@ -25,6 +26,9 @@ pub struct StubArgs {
     /// Do not send X-Jitsi-Shard, so that the proxy has to
     #[arg(long)]
     pub no_jitsi_header: bool,
+    /// Wait this long before each answer, handshakes included, as a shard that thinks
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub delay: Option<Duration>,
 }
 
 /// Serves until interrupted.
@@ -41,6 +45,7 @@ async fn serve(args: &StubArgs) -> io::Result<()> {
     let options = StubOptions { jitsi_header: !args.no_jitsi_header, agent: args.agent };
     let interrupted = interruption()?;
     let shard = StubShard::start_with(&args.name, args.listen, options).await?;
+    shard.set_delay(args.delay.unwrap_or_default());
     match shard.agent_addr() {
         Some(agent) => writeln!(io::stdout(), "{} serves http://{}, agent {agent}", shard.name, shard.addr)?,
         None => writeln!(io::stdout(), "{} serves http://{}", shard.name, shard.addr)?,

@@ -150,7 +150,7 @@ impl<'p> Run<'p> {
             return;
         };
         let now = Instant::now();
-        let (serial, arrivals) = (room.serial, room.arrivals(self.plan.arrival));
+        let (serial, arrivals) = (room.serial, room.arrivals(self.plan));
         let ends = now + arrivals.iter().max().copied().unwrap_or_default() + self.plan.stay;
         room.ends = Some(ends);
         let mut rejoins = Vec::new();

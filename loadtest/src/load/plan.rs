@@ -132,6 +132,9 @@ impl IdlePlan {
 pub enum Choice {
     /// One after the other, so that the participants of a room come through different ones.
     RoundRobin,
+    /// Different ones too, but the first is drawn for each room. In strict turns, replicas that count round robin keep in
+    /// step: all rooms are split or none, which says nothing about chance.
+    Shuffled,
     /// Drawn for each.
     Random,
 }
@@ -167,6 +170,9 @@ pub struct ConferencePlan {
     pub participants: usize,
     /// When they join.
     pub arrival: Arrival,
+    /// Time within which a conference begins, drawn for each, once there is space for it. Without, conferences that end
+    /// together begin together, and a proxy that counts round robin sees them in step.
+    pub stagger: Duration,
     /// How they come.
     pub transport: Transport,
     /// The request of [`Transport::Plain`].
@@ -199,6 +205,7 @@ impl ConferencePlan {
             rooms: 1_000,
             participants: 2,
             arrival: Arrival::Window(Duration::ZERO),
+            stagger: Duration::ZERO,
             transport: Transport::Plain,
             method: Method::Get,
             stay: Duration::ZERO,

@@ -59,9 +59,13 @@ impl Room {
     /// A room with everything drawn from the plan's seed and its own number, whatever else goes on.
     pub(super) fn new(plan: &ConferencePlan, index: usize, serial: u64, now: Instant) -> Self {
         let mut draw = StdRng::seed_from_u64(plan.seed ^ (index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let first = match plan.choice {
+            Choice::Shuffled => draw.random_range(0..plan.targets.len()),
+            Choice::RoundRobin | Choice::Random => index,
+        };
         let person = |number| Person {
             target: match plan.choice {
-                Choice::RoundRobin => (index + number) % plan.targets.len(),
+                Choice::RoundRobin | Choice::Shuffled => (first + number) % plan.targets.len(),
                 Choice::Random => draw.random_range(0..plan.targets.len()),
             },
             conn: None,
@@ -84,11 +88,13 @@ impl Room {
     }
 
     /// How long after its beginning each participant joins.
-    pub(super) fn arrivals(&mut self, arrival: Arrival) -> Vec<Duration> {
+    pub(super) fn arrivals(&mut self, plan: &ConferencePlan) -> Vec<Duration> {
         let people = u32::try_from(self.people.len()).unwrap_or(u32::MAX);
-        match arrival {
-            Arrival::Gap(gap) => (0..people).map(|number| gap * number).collect(),
-            Arrival::Window(window) => (0..people).map(|_| window.mul_f64(self.draw.random())).collect(),
+        // Nothing is drawn where there is nothing to choose, so that it changes no other draw.
+        let start = if plan.stagger.is_zero() { Duration::ZERO } else { self.between(Duration::ZERO, plan.stagger) };
+        match plan.arrival {
+            Arrival::Gap(gap) => (0..people).map(|number| start + gap * number).collect(),
+            Arrival::Window(window) => (0..people).map(|_| start + window.mul_f64(self.draw.random())).collect(),
         }
     }
 
@@ -106,7 +112,7 @@ impl Room {
     pub(super) fn choose_again(&mut self, who: usize, plan: &ConferencePlan) {
         let targets = plan.targets.len();
         self.people[who].target = match plan.choice {
-            Choice::RoundRobin => (self.people[who].target + 1) % targets,
+            Choice::RoundRobin | Choice::Shuffled => (self.people[who].target + 1) % targets,
             Choice::Random => self.draw.random_range(0..targets),
         };
     }
