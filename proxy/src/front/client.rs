@@ -5,6 +5,7 @@
 //! sees that request's body and not one byte more; what a client sends early stays in `ahead` for the next round.
 
 use std::{
+    cell::RefCell,
     fmt,
     future::poll_fn,
     io,
@@ -34,9 +35,6 @@ use super::{
     limits::Slot,
 };
 
-/// First reservation for a head: browsers' heads with cookies mostly fit.
-const HEAD_CAPACITY: usize = 2048;
-
 /// Most bytes a client may send ahead of an answer before we stop reading it.
 const AHEAD_MAX: usize = 16 * 1024;
 
@@ -47,6 +45,10 @@ const BODY_CHUNK: usize = 16 * 1024;
 /// (RFC 9112 §9.6).
 const LINGER_BYTES: usize = 64 * 1024;
 const LINGER_TIME: Duration = Duration::from_millis(500);
+
+thread_local! {
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; AHEAD_MAX].into());
+}
 
 /// A connection from a client.
 pub(crate) struct ClientStream {
@@ -102,18 +104,22 @@ impl ClientStream {
 
     /// Waits until the next request's first byte is here, holding no buffer meanwhile. `false`: the client left.
     pub(crate) async fn wait_for_request(&mut self) -> io::Result<bool> {
-        while self.ahead.is_empty() {
-            self.ahead = BytesMut::new();
-            self.tcp.readable().await?;
-            self.ahead.reserve(HEAD_CAPACITY);
-            match self.tcp.try_read_buf(&mut self.ahead) {
-                Ok(0) => return Ok(false),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
+        if !self.ahead.is_empty() {
+            return Ok(true);
         }
-        Ok(true)
+        self.ahead = BytesMut::new();
+        poll_fn(|cx| self.poll_fill(cx)).await
+    }
+
+    /// One read into `ahead`, by way of the thread's buffer: that is larger than what usually waits, and a short read tells
+    /// tokio that the socket is drained, without a second system call. `false`: the client left.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut buf = ReadBuf::new(scratch);
+            ready!(Pin::new(&mut self.tcp).poll_read(cx, &mut buf))?;
+            self.ahead.extend_from_slice(buf.filled());
+            Poll::Ready(Ok(!buf.filled().is_empty()))
+        })
     }
 
     /// Reads a whole head of at most `max` bytes before `deadline`, checks it, and takes it off the stream.
@@ -137,11 +143,10 @@ impl ClientStream {
                 return Err(NoHead::TooLarge);
             }
             seen = self.ahead.len();
-            self.ahead.reserve(HEAD_CAPACITY);
-            match tokio::time::timeout_at(deadline, self.tcp.read_buf(&mut self.ahead)).await {
+            match tokio::time::timeout_at(deadline, poll_fn(|cx| self.poll_fill(cx))).await {
                 Err(_) => return Err(NoHead::TimedOut { started: seen > 0 }),
-                Ok(Ok(0) | Err(_)) => return Err(NoHead::Closed),
-                Ok(Ok(_)) => {}
+                Ok(Ok(false) | Err(_)) => return Err(NoHead::Closed),
+                Ok(Ok(true)) => {}
             }
         }
     }
@@ -175,13 +180,9 @@ impl ClientStream {
     /// Reads into `ahead` while pingora waits for the answer, only to notice that the client leaves.
     fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.ahead.len() < AHEAD_MAX {
-            let mut chunk = [0; 1024];
-            let mut buf = ReadBuf::new(&mut chunk);
-            ready!(Pin::new(&mut self.tcp).poll_read(cx, &mut buf))?;
-            if buf.filled().is_empty() {
+            if !ready!(self.poll_fill(cx))? {
                 return Poll::Ready(Ok(()));
             }
-            self.ahead.extend_from_slice(buf.filled());
         }
         // Full: no waker on purpose. The answer, not this client, moves things on.
         Poll::Pending
