@@ -64,6 +64,7 @@ impl Cluster {
             return;
         }
         let inserted = self.router.insert(key, pin, now);
+        self.claims.accepted.note(from, key, now);
         self.urgent(from, Message::Accepted { id });
         self.resolve(key, inserted, ClaimOutcome::Owner, now);
     }
@@ -115,6 +116,10 @@ impl Cluster {
     pub(super) fn lost_link(&mut self, replica: ReplicaId, now: Timestamp) {
         for key in self.claims.waiting_for(replica) {
             self.next(key, replica, now);
+        }
+        // What it decided it may have told nobody else.
+        for key in self.claims.accepted.take(replica, now) {
+            self.push(key, now);
         }
     }
 

@@ -128,7 +128,7 @@ impl Cluster {
     pub(super) fn quit(&mut self, now: Timestamp) {
         let effects = self.members.leave(now);
         self.members_changed(effects, now);
-        self.tell_all(Lane::Urgent, &Message::Goodbye);
+        self.send_all(Lane::Urgent, &Message::Goodbye);
     }
 
     pub(super) fn members_changed(&mut self, effects: Vec<MemberEffect>, now: Timestamp) {
@@ -209,7 +209,7 @@ impl Cluster {
         self.out.extend(messages.into_iter().map(send));
     }
 
-    pub(super) fn tell_all(&mut self, lane: Lane, message: &Message) {
+    pub(super) fn send_all(&mut self, lane: Lane, message: &Message) {
         let send = |(to, _)| Output::Send { to, lane, message: message.clone() };
         self.out.extend(self.members.linked().map(send));
     }

@@ -137,7 +137,7 @@ impl Cluster {
     pub(super) fn flush_counts(&mut self) {
         let counts = std::mem::take(&mut self.contests.counts);
         for counts in counts.chunks(super::spread::PINS_PER_MESSAGE) {
-            self.tell_all(Lane::Urgent, &Message::Census(counts.to_vec()));
+            self.send_all(Lane::Urgent, &Message::Census(counts.to_vec()));
         }
     }
 
@@ -185,7 +185,7 @@ impl Cluster {
             }
         }
         for pins in words.chunks(super::spread::PINS_PER_MESSAGE) {
-            self.tell_all(Lane::Urgent, &Message::Settled(pins.to_vec()));
+            self.send_all(Lane::Urgent, &Message::Settled(pins.to_vec()));
         }
     }
 

@@ -73,7 +73,7 @@ impl Cluster {
     pub(super) fn flush(&mut self) {
         let pushes = std::mem::take(&mut self.spread.pushes);
         for pins in pushes.chunks(PINS_PER_MESSAGE) {
-            self.tell_all(Lane::Urgent, &Message::Pins(pins.to_vec()));
+            self.send_all(Lane::Urgent, &Message::Pins(pins.to_vec()));
         }
         self.flush_counts();
     }
@@ -162,7 +162,7 @@ impl Cluster {
             let group = self.spread.next_group;
             let uses = self.router.used_since(group, now);
             for part in uses.chunks(USES_PER_MESSAGE) {
-                self.tell_all(Lane::Bulk, &Message::Seen(part.to_vec()));
+                self.send_all(Lane::Bulk, &Message::Seen(part.to_vec()));
             }
             self.spread.next_group = group.wrapping_add(1);
             self.spread.next_scan = self.spread.next_scan + pause;
@@ -174,7 +174,7 @@ impl Cluster {
     pub(super) fn tell_status(&mut self, now: Timestamp) {
         self.spread.next_status = now + STATUS_EVERY;
         let status = Message::Status(self.own_status(now));
-        self.tell_all(Lane::Urgent, &status);
+        self.send_all(Lane::Urgent, &status);
     }
 
     pub(super) fn own_status(&self, now: Timestamp) -> Status {

@@ -74,7 +74,7 @@ impl World {
         let may_leave = self.shards[official].lost_until.is_some_and(|until| now <= until);
         if self.plan.strict && !may_leave {
             let others = format!("{:?}", truth.told_by);
-            return self.fail(format!(
+            return self.fail(&format!(
                 "split: replica {slot} sends room {room} to shard-{shard}, replicas {others} sent it to shard-{official}"
             ));
         }
@@ -95,7 +95,7 @@ impl World {
             && self.plan.strict
             && self.now > at + SECOND
         {
-            self.fail(format!("replica {slot} puts a new room on shard-{shard}, which drains"));
+            self.fail(&format!("replica {slot} puts a new room on shard-{shard}, which drains"));
         }
     }
 
@@ -105,7 +105,7 @@ impl World {
         {
             self.clients.deadlines.pop_front();
             if self.replicas[slot].alive && self.replicas[slot].waiting.contains_key(&ticket) {
-                self.fail(format!("replica {slot} has not answered ticket {ticket} in time"));
+                self.fail(&format!("replica {slot} has not answered ticket {ticket} in time"));
             }
         }
     }
@@ -133,7 +133,7 @@ impl World {
             let held = self.clients.all.iter().filter(|client| client.place.is_some_and(|(at, _)| at == slot)).count();
             let len = self.replicas[slot].router.len();
             if len > self.plan.max_pins + held {
-                self.fail(format!("replica {slot} holds {len} pins, {} are allowed", self.plan.max_pins));
+                self.fail(&format!("replica {slot} holds {len} pins, {} are allowed", self.plan.max_pins));
             }
         }
     }
@@ -154,17 +154,17 @@ impl World {
             }
             let truth = &mut self.check.rooms[room];
             if truth.gone && !there.is_empty() {
-                return self.fail(format!("room {room} was over, and is back at replicas {there:?}"));
+                return self.fail(&format!("room {room} was over, and is back at replicas {there:?}"));
             }
             if held.is_some() && there.is_empty() {
-                return self.fail(format!("room {room} is forgotten, and somebody sits there"));
+                return self.fail(&format!("room {room} is forgotten, and somebody sits there"));
             }
             if there.is_empty() && truth.shard.is_some() && truth.used + SECOND < self.now {
                 truth.gone = true;
                 truth.shard = None;
                 let ttl = Micros::try_from(self.plan.ttl.as_micros()).expect("short");
                 if self.now < truth.used + ttl - 2 * SECOND {
-                    return self.fail(format!("room {room} is over before its time"));
+                    return self.fail(&format!("room {room} is over before its time"));
                 }
             }
         }
@@ -178,7 +178,7 @@ impl World {
                 let here = self.clients.tunnels(room).filter(|(_, at, _)| *at == slot).count();
                 let counted = self.replicas[slot].router.lookup(key, self.clock(slot)).map_or(0, |view| view.tunnels);
                 if u32::try_from(here) != Ok(counted) {
-                    self.fail(format!("replica {slot} counts {counted} tunnels of room {room}, there are {here}"));
+                    self.fail(&format!("replica {slot} counts {counted} tunnels of room {room}, there are {here}"));
                 }
             }
         }

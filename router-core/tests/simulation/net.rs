@@ -102,8 +102,8 @@ impl World {
             silent: false,
         });
         self.net.pairs.insert((a, b), conn);
-        for end in 0..2 {
-            self.at(up_at[end], Event::Up { conn, end });
+        for (end, at) in up_at.into_iter().enumerate() {
+            self.at(at, Event::Up { conn, end });
         }
     }
 
@@ -144,12 +144,12 @@ impl World {
         link.dead = true;
         link.held = [Vec::new(), Vec::new()];
         let up_at = link.up_at;
-        for end in 0..2 {
+        for (end, notice) in notice.into_iter().enumerate() {
             // Not before it was noticed to be there.
             if !self.replicas[self.net.conns[conn].ends[end]].alive || up_at[end] > self.now {
                 self.net.conns[conn].up[end] = false;
             }
-            self.after(notice[end], Event::Down { conn, end });
+            self.after(notice, Event::Down { conn, end });
         }
     }
 
@@ -223,7 +223,7 @@ impl World {
                     let from = self.replicas[sender].node.id;
                     self.input(receiver, Input::Received { from, message });
                 }
-                Err(error) => self.fail(format!("a message of replica {sender} does not decode: {error}")),
+                Err(error) => self.fail(&format!("a message of replica {sender} does not decode: {error}")),
             }
         }
         if drained && self.replicas[sender].alive {

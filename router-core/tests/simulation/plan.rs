@@ -206,7 +206,25 @@ impl Drawing {
         for _ in 0..changes {
             let present: Vec<_> = (0..self.plan.hosts).filter(|host| !absent.contains(host)).collect();
             let victim = present[self.rng.random_range(0..present.len())];
-            match self.rng.random_range(0..5) {
+            match self.rng.random_range(0..8) {
+                // A restart: of a process that dies, and of one that is told to.
+                5 if present.len() > 1 => {
+                    let silent = self.percent(30);
+                    self.fault(at, Fault::Crash { host: victim, silent });
+                    let back = at + self.rng.random_range(50 * MS..1_500 * MS);
+                    let restored = self.percent(50);
+                    self.fault(back, Fault::Start { host: victim, restored });
+                }
+                6 | 7 if present.len() > 1 => {
+                    self.fault(at, Fault::Leave { host: victim });
+                    let quits = at + self.rng.random_range(300 * MS..1_200 * MS);
+                    self.fault(quits, Fault::Quit { host: victim });
+                    let back = quits + self.rng.random_range(50 * MS..1_000 * MS);
+                    let restored = self.percent(50);
+                    self.fault(back, Fault::Start { host: victim, restored });
+                    let count = self.rng.random_range(5..15);
+                    self.rooms(count, quits - 10 * MS..back + 200 * MS, at + APART);
+                }
                 0 if present.len() > 1 => {
                     self.fault(at, Fault::Crash { host: victim, silent: false });
                     absent.push(victim);

@@ -163,7 +163,7 @@ impl World {
             Output::Dial(_) => {}
             Output::Answer { ticket, result } => {
                 let Some(client) = self.replicas[slot].waiting.remove(&ticket) else {
-                    return self.fail(format!("replica {slot} answers ticket {ticket} again, or unasked"));
+                    return self.fail(&format!("replica {slot} answers ticket {ticket} again, or unasked"));
                 };
                 match result {
                     Ok(decision) => {

@@ -53,11 +53,11 @@ impl World {
     pub(crate) fn check_agreement(&mut self) {
         for slot in self.living() {
             if self.replicas[slot].cluster.state() != ReplicaState::Ready {
-                self.fail(format!("replica {slot} is not ready"));
+                self.fail(&format!("replica {slot} is not ready"));
             }
             let live = self.replicas[slot].cluster.live().count();
             if live != self.living().len() {
-                self.fail(format!("replica {slot} sees {live} members"));
+                self.fail(&format!("replica {slot} sees {live} members"));
             }
         }
         if matches!(self.plan.class, Class::Full | Class::Life) {
@@ -71,7 +71,7 @@ impl World {
             }
             // What is being decided now is on its way to the others.
             if opinions.len() > 1 && self.check.used_at(room) + 300 * MS < self.now {
-                self.fail(format!("replicas do not agree on room {room} (shard, epoch): {opinions:?}"));
+                self.fail(&format!("replicas do not agree on room {room} (shard, epoch): {opinions:?}"));
             }
         }
         if self.plan.class == Class::Heal && !self.plan.one_way && !self.check.broken {
@@ -91,7 +91,7 @@ impl World {
             let [(larger, n), (_, second), ..] = sides[..] else { continue };
             let now = self.opinions(room).into_keys().next().flatten();
             if n > second && now.is_none_or(|(shard, _)| shard != larger) {
-                self.fail(format!("room {room} had tunnels {sides:?}, and is now at {now:?}"));
+                self.fail(&format!("room {room} had tunnels {sides:?}, and is now at {now:?}"));
             }
         }
     }
@@ -101,13 +101,13 @@ impl World {
             let shards: BTreeSet<_> = self.clients.tunnels(room).map(|(_, _, shard)| shard).collect();
             if shards.len() > 1 {
                 let seats: Vec<_> = self.clients.tunnels(room).collect();
-                self.fail(format!("room {room} still sits on several shards (client, replica, shard): {seats:?}"));
+                self.fail(&format!("room {room} still sits on several shards (client, replica, shard): {seats:?}"));
             }
             for (client, slot, shard) in self.clients.tunnels(room).collect::<Vec<_>>() {
                 let view = self.replicas[slot].router.lookup(key(self.plan.seed, room), self.clock(slot));
                 let pinned = view.map(|view| shard_number(&view.pin.shard));
                 if pinned != Some(shard) {
-                    self.fail(format!("client {client} sits on shard-{shard}, room {room} is on {pinned:?}"));
+                    self.fail(&format!("client {client} sits on shard-{shard}, room {room} is on {pinned:?}"));
                 }
             }
         }
@@ -120,23 +120,23 @@ impl World {
         self.check_seats();
         self.check_tunnel_counts();
         if self.check.healing {
-            self.fail("not all are connected".into());
+            self.fail("not all are connected");
         }
         for slot in self.living() {
             let waiting = self.replicas[slot].waiting.len();
             let left = self.replicas[slot].cluster.under_way();
             if waiting > 0 || left.claims > 0 || left.questions > 0 {
-                self.fail(format!("replica {slot} has {left:?} under way, and {waiting} requests wait"));
+                self.fail(&format!("replica {slot} has {left:?} under way, and {waiting} requests wait"));
             }
             if left.contests > 0 {
-                self.fail(format!("replica {slot} has {left:?} under way"));
+                self.fail(&format!("replica {slot} has {left:?} under way"));
             }
         }
         if self.plan.class == Class::Life {
             for room in 0..self.plan.rooms {
                 if !self.opinions(room).contains_key(&None) || self.opinions(room).len() > 1 {
                     let opinions = self.opinions(room);
-                    self.fail(format!("room {room} should be over: {opinions:?}"));
+                    self.fail(&format!("room {room} should be over: {opinions:?}"));
                 }
             }
         }

@@ -217,7 +217,7 @@ impl World {
     }
 
     /// The first failure counts.
-    pub(crate) fn fail(&mut self, why: String) {
+    pub(crate) fn fail(&mut self, why: &str) {
         tell!(self, "FAILURE: {why}");
         self.failure.get_or_insert_with(|| format!("at {:.3} ms: {why}", self.now as f64 / 1e3));
     }

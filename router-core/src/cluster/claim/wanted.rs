@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap},
+    collections::{BTreeMap, BinaryHeap, VecDeque},
     time::Duration,
 };
 
@@ -14,6 +14,9 @@ pub(in crate::cluster) const MAX_WANTED: usize = 10_000;
 pub(in crate::cluster) const MAX_WAITERS: usize = 1_000;
 /// How long one replica is waited for before the next is asked, or a decision goes without confirmation.
 pub(in crate::cluster) const PATIENCE: Duration = Duration::from_millis(50);
+
+/// How long a replica may be dead before that is known, and more.
+const REMEMBERED: Duration = Duration::from_secs(5);
 
 /// Who waits for a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,10 +56,35 @@ pub(in crate::cluster) struct Wanted {
     pub(in crate::cluster) step: Step,
 }
 
+/// Others' decisions that this replica took down, while their makers may still die before they tell everybody.
+#[derive(Debug, Default)]
+pub(in crate::cluster) struct Accepted(VecDeque<(Timestamp, ReplicaId, RoomKey)>);
+
+impl Accepted {
+    pub(in crate::cluster) fn note(&mut self, from: ReplicaId, key: RoomKey, now: Timestamp) {
+        let old = |&(at, ..): &(Timestamp, ReplicaId, RoomKey)| now.since(at) >= REMEMBERED;
+        while self.0.len() >= MAX_WANTED || self.0.front().is_some_and(old) {
+            self.0.pop_front();
+        }
+        self.0.push_back((now, from, key));
+    }
+
+    /// Those of one replica, which is gone.
+    pub(in crate::cluster) fn take(&mut self, from: ReplicaId, now: Timestamp) -> Vec<RoomKey> {
+        let fresh = |&(at, of, key): &(Timestamp, ReplicaId, RoomKey)| {
+            (of == from && now.since(at) < REMEMBERED).then_some(key)
+        };
+        let keys = self.0.iter().filter_map(fresh).collect();
+        self.0.retain(|(_, of, _)| *of != from);
+        keys
+    }
+}
+
 /// All rooms that somebody waits for.
 #[derive(Debug, Default)]
 pub(in crate::cluster) struct Claims {
     pub(in crate::cluster) wanted: BTreeMap<RoomKey, Wanted>,
+    pub(in crate::cluster) accepted: Accepted,
     /// Questions on their way, by the number they carry.
     questions: BTreeMap<u32, RoomKey>,
     timers: BinaryHeap<Reverse<(Timestamp, RoomKey)>>,
