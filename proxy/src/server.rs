@@ -82,7 +82,7 @@ pub fn run(start: Start) -> ExitCode {
 }
 
 async fn serve(start: Start, log: LogHandle) -> anyhow::Result<()> {
-    let Start { path, config, .. } = start;
+    let Start { path, config, advertise } = start;
     let mut signals = Signals::listen()?;
     files::raise_limit(config.front.max_connections);
     let clock = Clock::system();
