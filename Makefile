@@ -2,9 +2,10 @@
 # (as root, through apt), or says by name.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench deny build-tools test-tools
+.PHONY: help demo test lint bench deny build-tools bench-tools test-tools
 
 CARGO ?= cargo
+LOADTEST = $(CARGO) run --quiet --release --package loadtest --
 DENY_VERSION := 0.20.2
 
 help: ## What there is to make
@@ -21,12 +22,19 @@ test: build-tools test-tools ## All tests, those against real Prosody servers in
 lint: build-tools deny ## Formatting, clippy, docs, dependencies
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --quiet
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --workspace --no-deps --document-private-items --quiet
 
-bench: build-tools ## Measure: time per decision, memory per idle tunnel
-	$(CARGO) bench --package router-core
+bench: build-tools bench-tools ## Roompin beside HAProxy on this machine: a table, and target/report/index.html (about 12 minutes)
 	$(CARGO) build --release --package proxy --package loadtest
-	$(CARGO) run --release --package loadtest -- tunnels-memory
+	$(CARGO) run --quiet --release --package router-core --example decision_time
+	@mkdir -p target/report && rm -f target/report/*.json
+	@# Thousands of idle tunnels take as many descriptors. What fails still gets its report; then make fails.
+	@ulimit -n "$$(ulimit -Hn)"; failed=0; \
+	$(LOADTEST) versus haproxy --json target/report/versus.json --markdown target/report/versus.md || failed=$$?; \
+	$(LOADTEST) chaos roompin --json target/report/chaos-roompin.json || failed=$$?; \
+	$(LOADTEST) chaos haproxy --json target/report/chaos-haproxy.json || echo 'HAProxy broke promises: see the report'; \
+	$(LOADTEST) report target/report/*.json --out target/report/index.html && \
+	echo "target/report/index.html has it all" && exit $$failed
 
 # The advisory database is not reachable from everywhere; `cargo deny check advisories` runs where it is.
 deny:
@@ -36,5 +44,8 @@ deny:
 build-tools:
 	@.ci/need cc:build-essential cmake
 
+bench-tools:
+	@.ci/need haproxy taskset:util-linux ip:iproute2
+
 test-tools:
-	@.ci/need prosody haproxy promtool:prometheus
+	@.ci/need prosody haproxy promtool:prometheus ip:iproute2

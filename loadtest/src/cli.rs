@@ -1,16 +1,30 @@
 //! The command line, and what its outcomes are worth as exit codes.
+//!
+//! One file per subcommand: its arguments, and `run`, which carries them out and says how it ended.
+
+pub mod chaos;
+pub mod conferences;
+pub mod demo;
+mod load;
+pub mod report;
+pub mod requests;
+pub mod stub;
+pub mod tunnels;
+pub mod versus;
 
 #[cfg(test)]
 mod tests;
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    fmt::Display,
+    io::{self, Write},
+    process::ExitCode,
+    time::Duration,
+};
 
-use clap::{Args, Parser, Subcommand};
-
-use crate::demo::{DemoError, Options, Outcome};
-
-/// How long `demo --once` lasts.
-const ONCE: Duration = Duration::from_secs(10);
+use clap::{Parser, Subcommand};
+use serde::Serialize;
+use tokio::runtime::{Builder, Runtime};
 
 /// Stub shards, conferences and tunnels to try a Roompin proxy with.
 #[derive(Debug, Parser)]
@@ -24,60 +38,39 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Conferences while replicas and shards are killed, cut off, slowed, added and removed; and who broke a promise
+    Chaos(chaos::ChaosArgs),
     /// Shards, two proxies and conferences on this machine, and a table of who sits where
-    Demo(DemoArgs),
+    Demo(demo::DemoArgs),
     /// A stub shard that says its name: pages, BOSH, WebSocket echo
-    Stub(StubArgs),
+    Stub(stub::StubArgs),
+    /// People who join rooms, and whether they find each other
+    Conferences(conferences::ConferencesArgs),
+    /// Round trips through WebSocket tunnels, or the memory of idle ones
+    Tunnels(tunnels::TunnelsArgs),
+    /// Sticky requests over kept-alive connections
+    Requests(requests::RequestsArgs),
+    /// Our proxy beside another one, in turns, on this machine
+    Versus(versus::VersusArgs),
+    /// One HTML file from the results of `versus` and `chaos`
+    Report(report::ReportArgs),
 }
 
-/// Arguments of `demo`.
-#[derive(Debug, Args)]
-pub struct DemoArgs {
-    /// The proxy's binary [default: roompin-proxy beside this one, else on the PATH]
-    #[arg(long, value_name = "PATH")]
-    pub proxy: Option<PathBuf>,
-    /// End after this time, such as 30s or 2m [default: on Ctrl-C]
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub duration: Option<Duration>,
-    /// Run for 10 s (or --duration), print one JSON line on stdout, exit 0 only without splits and errors
-    #[arg(long)]
-    pub once: bool,
-    /// Print the result as one JSON line on stdout, and the table on stderr
-    #[arg(long)]
-    pub json: bool,
-    /// Seed of who comes when and how
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-}
-
-impl DemoArgs {
-    /// The demo asked for.
+impl Command {
+    /// Carries it out.
     #[must_use]
-    pub fn options(&self) -> Options {
-        Options {
-            proxy: self.proxy.clone(),
-            duration: self.duration.or(self.once.then_some(ONCE)),
-            json: self.json || self.once,
-            seed: self.seed,
+    pub fn run(&self) -> Exit {
+        match self {
+            Self::Chaos(args) => chaos::run(args),
+            Self::Demo(args) => demo::run(args),
+            Self::Stub(args) => stub::run(args),
+            Self::Conferences(args) => conferences::run(args),
+            Self::Tunnels(args) => tunnels::run(args),
+            Self::Requests(args) => requests::run(args),
+            Self::Versus(args) => versus::run(args),
+            Self::Report(args) => report::run(args),
         }
     }
-}
-
-/// Arguments of `stub`.
-#[derive(Debug, Args)]
-pub struct StubArgs {
-    /// The shard's name: letters, digits, '.', '_' and '-'
-    #[arg(long)]
-    pub name: String,
-    /// Where to serve; port 0 takes any free one, which is printed
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
-    pub listen: SocketAddr,
-    /// Where to speak HAProxy's agent-check protocol
-    #[arg(long, value_name = "ADDRESS")]
-    pub agent: Option<SocketAddr>,
-    /// Do not send X-Jitsi-Shard, so that the proxy has to
-    #[arg(long)]
-    pub no_jitsi_header: bool,
 }
 
 /// Exit codes; 64 and 69 are those of sysexits.h.
@@ -102,21 +95,61 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// The exit code for a demo's end. Interrupting is how a demo without a duration ends, so it is judged all the same;
-/// one that was to run for a time has not shown what it should.
-#[must_use]
-pub fn judge(options: &Options, end: &Result<Outcome, DemoError>) -> Exit {
-    match end {
-        Err(_) => Exit::Unavailable,
-        Ok(Outcome { interrupted: true, .. }) if options.duration.is_some() => Exit::Interrupted,
-        Ok(Outcome { interrupted: true, verdict }) if verdict.participants == 0 => Exit::Interrupted,
-        Ok(Outcome { verdict, .. }) if verdict.passed() => Exit::Passed,
-        Ok(_) => Exit::Failed,
-    }
+/// A runtime with a thread per core, for what runs proxies, shards and clients at once.
+///
+/// # Errors
+/// When the system has no threads or descriptors left.
+pub fn many_threads() -> io::Result<Runtime> {
+    Builder::new_multi_thread().enable_all().build()
+}
+
+/// A runtime on this thread only.
+///
+/// # Errors
+/// When the system has no descriptors left.
+pub fn one_thread() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
+}
+
+/// One line of JSON on stdout.
+///
+/// # Errors
+/// When stdout does not take it.
+pub fn print_json(result: &impl Serialize) -> io::Result<()> {
+    let line = serde_json::to_string(result).map_err(io::Error::other)?;
+    writeln!(io::stdout(), "{line}")
+}
+
+/// Says on stderr why there is no result.
+pub fn complain(error: &dyn Display) -> Exit {
+    // When even stderr is gone, the exit code has to do.
+    let _ = writeln!(io::stderr(), "roompin-loadtest: {error}");
+    Exit::Unavailable
+}
+
+/// Ready at Ctrl-C, at SIGTERM, or when the terminal goes away.
+///
+/// # Errors
+/// When signals cannot be listened to.
+pub fn interruption() -> io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    })
 }
 
 /// A time such as `500ms`, `10s`, `2m`, `1h`; a bare number is in seconds.
-fn duration(text: &str) -> Result<Duration, String> {
+///
+/// # Errors
+/// What is wrong with it, to follow its name.
+pub fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().map_err(|_| "needs a number and a unit, such as 30s".to_owned())?;

@@ -1,6 +1,6 @@
 //! `roompin-loadtest demo`: shards, proxies and conferences on this machine, and a table of who sits where.
 
-mod ports;
+pub(crate) mod ports;
 mod proxies;
 mod view;
 
@@ -18,7 +18,9 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval},
 };
 
+pub(crate) use ports::pick as pick_ports;
 pub use proxies::StartError;
+pub(crate) use proxies::default_binary;
 
 use crate::{
     observer::Observer,
@@ -98,7 +100,7 @@ pub async fn run(options: &Options, interrupted: impl Future<Output = ()>) -> Re
         shards.push(shard);
     }
 
-    let binary = options.proxy.clone().unwrap_or_else(proxies::default_binary);
+    let binary = options.proxy.clone().unwrap_or_else(default_binary);
     let starting = proxies::start_all(&binary, folder.path(), &PREFERRED_PORTS, &shards);
     let proxies = tokio::select! {
         started = starting => started?,

@@ -2,10 +2,15 @@
 //!
 //! It talks to proxies over the network only, and only to addresses given to it or started by itself.
 
+pub mod chaos;
 pub mod cli;
 pub mod client;
 pub mod demo;
+pub mod load;
+pub mod machine;
 pub mod observer;
 pub mod report;
+pub mod result;
 pub mod scenario;
 pub mod stub;
+pub mod versus;

@@ -5,6 +5,7 @@
 
 mod agent;
 mod answer;
+mod echo;
 mod serve;
 mod state;
 mod tunnel;

@@ -9,7 +9,7 @@ use std::{
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Config, ConfigErrors, Finding, Loaded};
+use crate::config::{Advertise, Config, ConfigErrors, Finding, Loaded};
 
 /// `EX_USAGE` of sysexits.h: the command line or the configuration is wrong; starting again will not help.
 pub const EXIT_USAGE: u8 = 64;
@@ -44,7 +44,7 @@ struct Cli {
 enum Command {
     /// Serve until SIGTERM.
     #[command(after_help = AFTER_HELP)]
-    Run(ConfigFile),
+    Run(Run),
     /// Print every mistake of a configuration and exit with 64, or say what it would do and exit with 0.
     #[command(after_help = AFTER_HELP)]
     Check(ConfigFile),
@@ -57,6 +57,15 @@ struct ConfigFile {
     config: PathBuf,
 }
 
+#[derive(Args, Debug)]
+struct Run {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// What other replicas dial to reach this one, such as the pod's address; comes before cluster.advertise.
+    #[arg(long, value_name = "IP[:PORT]", env = "ROOMPIN_ADVERTISE")]
+    advertise: Option<Advertise>,
+}
+
 /// What `run` is to serve.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Start {
@@ -64,6 +73,8 @@ pub struct Start {
     pub path: PathBuf,
     /// The checked configuration. Its warnings have been printed already.
     pub config: Config,
+    /// What other replicas are told to dial, whatever the configuration says.
+    pub advertise: Option<Advertise>,
 }
 
 /// The whole program: reads the arguments of the process, and calls `serve` for `run` with a good configuration.
@@ -88,7 +99,7 @@ pub fn dispatch(
             return if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
         }
     };
-    let (Command::Run(file) | Command::Check(file)) = &command;
+    let (Command::Run(Run { file, .. }) | Command::Check(file)) = &command;
     let Loaded { config, warnings } = match Config::load(&file.config) {
         Ok(loaded) => loaded,
         Err(errors) => {
@@ -102,7 +113,7 @@ pub fn dispatch(
             let _ = write!(out, "{}: ok\n{}", file.config.display(), config.summary());
             ExitCode::SUCCESS
         }
-        Command::Run(file) => serve(Start { path: file.config, config }),
+        Command::Run(Run { file, advertise }) => serve(Start { path: file.config, config, advertise }),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Ordinary requests are handed to pingora one at a time, together with the stream; a WebSocket upgrade leaves the
 //! connection's task for good and becomes a tunnel. A kept-alive connection may do the one after the other.
 
+mod chunks;
 pub(crate) mod client;
 pub(crate) mod forwarded;
 pub(crate) mod head;
@@ -36,6 +37,9 @@ use crate::{
 
 /// How long a new connection may take for its first byte once the process leaves.
 const LAST_REQUEST: Duration = Duration::from_secs(1);
+
+/// For a client to take the next 64 KiB of an answer: far below a modem's speed.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What a connection needs: the shared edge, pingora, and the word that the process is leaving.
 #[derive(Clone)]
@@ -127,6 +131,8 @@ impl FrontDoor {
         session.set_pipelined_prefix(head);
         // Any value keeps the connection; how long it may idle is ours to decide, above.
         session.set_keepalive(Some(60));
+        // Pingora's own limit of 60 s holds for reading a body; nothing would end a client that does not read its answer.
+        session.set_write_timeout(Some(WRITE_TIMEOUT));
         session.set_connection_user_context(Some(Box::new(passage)));
         let reusable = self.proxy.process_new_http(session, &self.leaving).await?;
         let (stream, _settings) = reusable.consume();

@@ -1,9 +1,9 @@
 //! The mesh: one authenticated, encrypted connection to each other replica, and frames of bytes over it.
 //!
 //! It is transport only. What frames mean is the business of `router_core::cluster`; who is alive, too. The modules:
-//! [`noise`] proves the key, [`handshake`] and [`hello`] introduce two replicas, [`table`] decides which connection is
-//! the pair's link, [`link`] carries frames ([`frame`]) from two queues ([`lanes`]), [`accept`] keeps strangers cheap,
-//! [`dial`] and [`peers`] find the others.
+//! `noise` proves the key, `handshake` and `hello` introduce two replicas, `table` decides which connection is
+//! the pair's link, `link` carries frames (`frame`) from two queues (`lanes`), `accept` keeps strangers cheap,
+//! `dial` and `peers` find the others.
 //!
 //! Within one link, frames of a lane arrive in the order in which they were sent, or the link goes down. An event
 //! [`MeshEvent::Up`] comes before a replica's frames, [`MeshEvent::Down`] after them, and never two of a kind in a row.
@@ -45,7 +45,6 @@ pub use self::{
     advertise::AdvertiseError,
     counters::{Counters, Direction, Outcome, Side},
     frame::{MAX_BULK_BYTES, MAX_URGENT_BYTES},
-    hello::RoomKeyId,
     key::{KeyError, MeshKey},
     lanes::{LaneBounds, Sent},
     noise::Keys,
@@ -75,8 +74,8 @@ pub struct MeshConfig {
     pub servers: Vec<SocketAddr>,
     /// What makes a stranger a replica.
     pub keys: Keys,
-    /// Replicas with another one are refused: their pins are of other rooms.
-    pub room_key: RoomKeyId,
+    /// `KeyHasher::fingerprint`. Replicas with another one are refused: their pins are of other rooms.
+    pub room_key: u64,
     /// Versions of the messages that this process speaks.
     pub versions: RangeInclusive<u16>,
     /// Of each link's queues.
@@ -93,7 +92,7 @@ impl MeshConfig {
     pub fn new(
         cluster: &Cluster,
         advertise: Option<Advertise>,
-        room_key: RoomKeyId,
+        room_key: u64,
     ) -> Result<Self, (&'static str, SecretError)> {
         Ok(Self {
             listen: cluster.listen,
@@ -173,7 +172,8 @@ pub enum MeshEvent {
     BulkDrained(ReplicaId),
     /// Urgent frames were dropped. Told once, until the queue is half empty again.
     Overflowed(ReplicaId),
-    /// Addresses at which peers are expected, this replica's own perhaps among them; told when they change.
+    /// Addresses at which other replicas are expected; told when they change. This replica's own is left out, as far as
+    /// it is the one advertised.
     Found(Vec<SocketAddr>),
 }
 
@@ -333,7 +333,7 @@ impl Drop for MeshHandle {
 #[derive(Debug)]
 struct Shared {
     me: Node,
-    room_key: RoomKeyId,
+    room_key: u64,
     versions: RangeInclusive<u16>,
     limits: Limits,
     keys: ArcSwap<Keys>,

@@ -1,5 +1,6 @@
 //! The process: everything built from the configuration, started in order, and stopped in order.
 
+mod files;
 mod reload;
 mod shards;
 mod shutdown;
@@ -35,7 +36,7 @@ use crate::{
     front::{FrontDoor, limits::Connections, listen},
     http::Gate,
     log::{self, LogHandle},
-    mesh::{Mesh, MeshConfig, RoomKeyId},
+    mesh::{Mesh, MeshConfig},
     metrics::Metrics,
     probe::Prober,
     snapshot::{self, SnapshotWriter},
@@ -81,8 +82,9 @@ pub fn run(start: Start) -> ExitCode {
 }
 
 async fn serve(start: Start, log: LogHandle) -> anyhow::Result<()> {
-    let Start { path, config } = start;
+    let Start { path, config, advertise } = start;
     let mut signals = Signals::listen()?;
+    files::raise_limit(config.front.max_connections);
     let clock = Clock::system();
     let metrics = Arc::new(Metrics::new());
     metrics.watch_runtime("main", tokio::runtime::Handle::current());
@@ -101,7 +103,7 @@ async fn serve(start: Start, log: LogHandle) -> anyhow::Result<()> {
     let bind = |address| listen::bind(address).with_context(|| format!("binding {address}"));
     let ports = config.listen.iter().copied().map(bind).collect::<Result<Vec<_>, _>>()?;
     let mesh = match &config.cluster {
-        Some(cluster) => Some((bind_mesh(cluster, &config).await?, cluster.claim_timeout)),
+        Some(cluster) => Some((bind_mesh(cluster, advertise, hasher.fingerprint()).await?, cluster.claim_timeout)),
         None => None,
     };
 
@@ -227,13 +229,10 @@ async fn serve(start: Start, log: LogHandle) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn bind_mesh(cluster: &config::Cluster, config: &Config) -> anyhow::Result<Mesh> {
-    let room_key = config.rooms.key_file.as_deref().map(secret::read).transpose().context("rooms.key_file")?;
-    let advertise = std::env::var("ROOMPIN_ADVERTISE").ok().map(|value| value.parse()).transpose();
-    let advertise = advertise.map_err(|error| anyhow::anyhow!("ROOMPIN_ADVERTISE: {error}"))?;
-    let mesh = MeshConfig::new(cluster, advertise, RoomKeyId::of(room_key.as_deref()));
-    let mesh = mesh.map_err(|(field, error)| anyhow::anyhow!("{field}: {error}"))?;
-    Mesh::bind(mesh).await.with_context(|| format!("binding the mesh port {}", cluster.listen))
+async fn bind_mesh(cluster: &config::Cluster, advertise: Option<Advertise>, room_key: u64) -> anyhow::Result<Mesh> {
+    let config = MeshConfig::new(cluster, advertise, room_key);
+    let config = config.map_err(|(field, error)| anyhow::anyhow!("{field}: {error}"))?;
+    Mesh::bind(config).await.with_context(|| format!("binding the mesh port {}", cluster.listen))
 }
 
 /// Resolves when the value turns true or its sender is gone.

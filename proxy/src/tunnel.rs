@@ -6,7 +6,10 @@ pub(crate) mod registry;
 mod relay;
 mod session;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::HeaderValue;
 use router_core::shard_set::Shard;
@@ -24,9 +27,16 @@ use self::{
 };
 use crate::{
     edge::{Edge, Routed},
-    front::{client::ClientStream, forwarded::Origin, refusal::Refusal},
+    front::{
+        client::{ClientStream, close_gently},
+        forwarded::Origin,
+        refusal::Refusal,
+    },
     metrics::TunnelOutcome,
 };
+
+/// For a client to take the head of an answer.
+const HEAD_WRITE: Duration = Duration::from_secs(10);
 
 /// An upgrade request that the front door has routed.
 #[derive(Debug)]
@@ -38,7 +48,7 @@ pub(crate) struct Upgrade<'a> {
 }
 
 /// Opens a tunnel and leaves it to a task of its own, or answers the client and closes.
-pub(crate) async fn open(edge: &Arc<Edge>, client: ClientStream, upgrade: Upgrade<'_>) {
+pub(crate) async fn open(edge: &Arc<Edge>, mut client: ClientStream, upgrade: Upgrade<'_>) {
     let Upgrade { head, origin, routed } = upgrade;
     let (mut shard, routed) = match dial(edge, routed).await {
         Ok(connected) => connected,
@@ -46,7 +56,11 @@ pub(crate) async fn open(edge: &Arc<Edge>, client: ClientStream, upgrade: Upgrad
     };
     let counters = edge.counters(&routed);
     let within = edge.settings.load().tunnels.handshake_timeout;
-    let answer = match timeout(within, ask(&mut shard, head, &origin, &routed)).await {
+    let asked = tokio::select! {
+        asked = timeout(within, ask(&mut shard, head, &origin, &routed)) => asked,
+        () = client.gone() => return counters.tunnels.inc(TunnelOutcome::ClientGone),
+    };
+    let answer = match asked {
         Ok(Ok(answer)) => answer,
         failed => {
             counters.tunnels.inc(TunnelOutcome::Failed);
@@ -119,7 +133,8 @@ async fn start(edge: &Arc<Edge>, client: ClientStream, shard: TcpStream, answer:
     edge.tunnels.set_buffer_max(edge.settings.load().tunnels.buffer_max_bytes);
     let peer = client.peer();
     let (mut client, ahead, slot) = client.into_parts();
-    if client.write_all(&answer.head).await.is_err() {
+    // It may not have read the answers to its earlier requests, and never mean to.
+    if !matches!(timeout(HEAD_WRITE, client.write_all(&answer.head)).await, Ok(Ok(()))) {
         edge.counters(&routed).tunnels.inc(TunnelOutcome::ClientGone);
         return;
     }
@@ -128,7 +143,7 @@ async fn start(edge: &Arc<Edge>, client: ClientStream, shard: TcpStream, answer:
 }
 
 /// Passes on what a shard says instead of 101, as far as it says how much that is, and closes.
-async fn pass_refusal(client: ClientStream, shard: TcpStream, answer: Answer, within: std::time::Duration) {
+async fn pass_refusal(client: ClientStream, shard: TcpStream, answer: Answer, within: Duration) {
     let (mut client, _, _slot) = client.into_parts();
     let pass = async {
         client.write_all(&answer.head).await?;
@@ -136,7 +151,7 @@ async fn pass_refusal(client: ClientStream, shard: TcpStream, answer: Answer, wi
         let rest = answer.rest.as_slice();
         let mut body = rest.chain(shard).take(length);
         tokio::io::copy(&mut body, &mut client).await?;
-        client.shutdown().await
+        close_gently(&mut client).await
     };
     // A chunked body has no length here: the client knows its end, and the time limit is ours.
     let _ = timeout(within, pass).await;

@@ -1,5 +1,8 @@
-use super::*;
-use crate::report::Verdict;
+use super::{demo::judge, *};
+use crate::{
+    demo::{Options, Outcome},
+    report::Verdict,
+};
 
 fn demo(line: &[&str]) -> Options {
     let Command::Demo(args) = Cli::try_parse_from([&["roompin-loadtest", "demo"], line].concat()).unwrap().command

@@ -10,7 +10,7 @@ use std::{
 ///
 /// # Errors
 /// When the system has no free port.
-pub(super) fn pick(preferred: &[u16]) -> io::Result<Vec<SocketAddr>> {
+pub(crate) fn pick(preferred: &[u16]) -> io::Result<Vec<SocketAddr>> {
     // Held until all are picked, so that none is picked twice.
     let mut held = Vec::with_capacity(preferred.len());
     for &port in preferred {

@@ -91,7 +91,7 @@ pub(super) struct Proxy {
 }
 
 /// `roompin-proxy` beside the running binary, else the one on the PATH.
-pub(super) fn default_binary() -> PathBuf {
+pub(crate) fn default_binary() -> PathBuf {
     let name = format!("roompin-proxy{}", env::consts::EXE_SUFFIX);
     let beside = env::current_exe().ok().and_then(|own| Some(own.parent()?.join(&name)));
     beside.filter(|path| path.is_file()).unwrap_or_else(|| name.into())

@@ -23,7 +23,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(super) async fn serve(listener: TcpListener, state: Arc<State>, mut stop: watch::Receiver<bool>) {
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
-    let tunnel_stop = stop.clone();
     loop {
         tokio::select! {
             () = told(&mut stop) => break,
@@ -33,9 +32,9 @@ pub(super) async fn serve(listener: TcpListener, state: Arc<State>, mut stop: wa
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 };
-                let (state, stop) = (Arc::clone(&state), tunnel_stop.clone());
+                let state = Arc::clone(&state);
                 connections.spawn(async move {
-                    connection(stream, state, stop).await;
+                    connection(stream, state).await;
                     drop(slot);
                 });
             }
@@ -56,7 +55,7 @@ async fn accept(
 }
 
 /// Serves one connection, its tunnel included, so that a tunnel ends with the stub and counts as a connection.
-async fn connection(stream: TcpStream, state: Arc<State>, stop: watch::Receiver<bool>) {
+async fn connection(stream: TcpStream, state: Arc<State>) {
     // Only small messages travel here; Nagle would only delay them. A failure changes nothing else.
     let _ = stream.set_nodelay(true);
     let (tunnel_out, mut tunnel_in) = tokio::sync::mpsc::channel(1);
@@ -76,6 +75,6 @@ async fn connection(stream: TcpStream, state: Arc<State>, stop: watch::Receiver<
     }
     // The service, and with it the last sender, went with the connection: this waits for nobody.
     if let Some(upgrade) = tunnel_in.recv().await {
-        super::tunnel::run(upgrade, &state, stop).await;
+        super::tunnel::run(upgrade, &state).await;
     }
 }

@@ -1,7 +1,7 @@
 //! What the tasks of one stub share: its name, its counters and its knobs.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     io,
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -31,7 +31,7 @@ pub(super) struct State {
     hits: AtomicU64,
     sessions: AtomicU64,
     tunnels: AtomicUsize,
-    rooms: Mutex<BTreeMap<String, u64>>,
+    rooms: Mutex<HashMap<String, u64>>,
     knobs: Mutex<Knobs>,
 }
 
@@ -50,7 +50,7 @@ impl State {
             hits: AtomicU64::new(0),
             sessions: AtomicU64::new(0),
             tunnels: AtomicUsize::new(0),
-            rooms: Mutex::new(BTreeMap::new()),
+            rooms: Mutex::new(HashMap::new()),
             knobs: Mutex::new(Knobs {
                 delay: Duration::ZERO,
                 failure: None,
@@ -82,7 +82,8 @@ impl State {
     }
 
     pub(super) fn rooms(&self) -> BTreeMap<String, u64> {
-        self.rooms.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        rooms.iter().map(|(room, hits)| (room.clone(), *hits)).collect()
     }
 
     /// Counts a request and notes its room, as long as there is space for new rooms.
@@ -108,11 +109,19 @@ impl State {
         number.and_then(|n| n.parse().ok()).is_some_and(|n: u64| n < self.sessions.load(Ordering::Relaxed))
     }
 
-    pub(super) fn tunnel_opened(&self) {
+    /// Counts a tunnel for as long as the guard lives.
+    pub(super) fn tunnel_opened(&self) -> OpenTunnel<'_> {
         self.tunnels.fetch_add(1, Ordering::Relaxed);
+        OpenTunnel(self)
     }
+}
 
-    pub(super) fn tunnel_closed(&self) {
-        self.tunnels.fetch_sub(1, Ordering::Relaxed);
+/// A tunnel that is open. Tunnels end by being dropped, too.
+#[derive(Debug)]
+pub(super) struct OpenTunnel<'s>(&'s State);
+
+impl Drop for OpenTunnel<'_> {
+    fn drop(&mut self) {
+        self.0.tunnels.fetch_sub(1, Ordering::Relaxed);
     }
 }

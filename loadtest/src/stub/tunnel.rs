@@ -1,9 +1,15 @@
 //! WebSocket: the handshake, then an echo that says its name when first asked.
 
-use std::time::Duration;
+use std::{
+    cell::RefCell,
+    future::poll_fn,
+    io,
+    pin::Pin,
+    task::{Poll, ready},
+    time::Duration,
+};
 
 use bytes::Bytes;
-use futures_util::{SinkExt, StreamExt};
 use http_body_util::Full;
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
@@ -12,31 +18,35 @@ use hyper::{
         CONNECTION, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
         SEC_WEBSOCKET_VERSION, UPGRADE,
     },
-    upgrade::{OnUpgrade, Upgraded},
+    upgrade::OnUpgrade,
 };
 use hyper_util::rt::TokioIo;
-use tokio::sync::{mpsc, watch};
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{
-        Error, Message,
-        handshake::derive_accept_key,
-        protocol::{Role, WebSocketConfig},
-    },
+use tokio::{
+    io::{AsyncRead, AsyncWriteExt, ReadBuf},
+    net::TcpStream,
+    sync::mpsc,
+    time::timeout,
+};
+use tokio_tungstenite::tungstenite::{handshake::derive_accept_key, protocol::WebSocketConfig};
+
+use super::{
+    answer::plain,
+    echo::{Echo, Next},
+    state::State,
 };
 
-use super::{WHO, answer::plain, state::State, told};
-
-/// Longest message echoed.
+/// Read at once from a tunnel.
+const BUFFER: usize = 64 << 10;
+/// Longest message of the clients' tunnels.
 const MAX_MESSAGE: usize = 1 << 20;
-/// Per tunnel, so that thousands of idle tunnels fit beside the proxy under test (tungstenite's default is 128 KiB).
+/// Per client's tunnel (tungstenite's default is 128 KiB).
 const READ_BUFFER: usize = 4 << 10;
-/// What a client that does not read may leave unwritten.
+/// What a client may leave unwritten.
 const MAX_UNWRITTEN: usize = 2 << 20;
 /// For the client to read an echo; then the tunnel is given up.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Limits for a tunnel, on the stub's side and on the client's.
+/// Limits for the clients' tunnels.
 pub(crate) fn limits() -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
@@ -89,36 +99,55 @@ fn lists(headers: &HeaderMap, header: &HeaderName, word: &str) -> bool {
     values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(word))
 }
 
-/// Runs a tunnel to its end, or until the stub stops.
-pub(super) async fn run(upgrade: OnUpgrade, state: &State, mut stop: watch::Receiver<bool>) {
-    let Ok(stream) = upgrade.await else { return };
-    let socket = WebSocketStream::from_raw_socket(TokioIo::new(stream), Role::Server, Some(limits())).await;
-    state.tunnel_opened();
-    tokio::select! {
-        () = told(&mut stop) => {}
-        ended = echo(socket, state.name()) => {
-            if let Err(error) = ended {
-                tracing::debug!(shard = state.name(), %error, "tunnel broke off");
-            }
-        }
+/// Runs a tunnel to its end. Dropping this ends it too.
+pub(super) async fn run(upgrade: OnUpgrade, state: &State) {
+    let Ok(upgraded) = upgrade.await else { return };
+    let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
+        unreachable!("invariant: a stub's connections are plain TCP");
+    };
+    let _open = state.tunnel_opened();
+    if let Err(error) = echo(parts.io.into_inner(), &parts.read_buf, state.name()).await {
+        tracing::debug!(shard = state.name(), %error, "tunnel broke off");
     }
-    state.tunnel_closed();
 }
 
-async fn echo(mut socket: WebSocketStream<TokioIo<Upgraded>>, name: &str) -> Result<(), Error> {
-    let mut first = true;
-    while let Some(message) = socket.next().await {
-        let reply = match message? {
-            Message::Text(text) if first && text.as_str() == WHO => Message::text(name),
-            message @ (Message::Text(_) | Message::Binary(_)) => message,
-            // tungstenite answers pings and closes by itself when next read or flushed.
-            _ => continue,
-        };
-        first = false;
-        match tokio::time::timeout(WRITE_TIMEOUT, socket.send(reply)).await {
-            Ok(sent) => sent?,
-            Err(_) => return Err(Error::Io(std::io::ErrorKind::TimedOut.into())),
+thread_local! {
+    /// To read into and to write from, for all tunnels of a thread: only between waits does a tunnel need them.
+    static BUFFERS: RefCell<(Box<[u8]>, Vec<u8>)> = RefCell::new((vec![0; BUFFER].into(), Vec::new()));
+}
+
+/// Reads, echoes, writes; `early` came along with the handshake.
+async fn echo(mut stream: TcpStream, early: &[u8], name: &str) -> io::Result<()> {
+    let mut echo = Echo::new();
+    let mut unwritten = Vec::new();
+    let mut next = echo.take(early, name, &mut unwritten);
+    loop {
+        if !unwritten.is_empty() {
+            // Nothing is read meanwhile, so a client that does not read cannot make this grow.
+            timeout(WRITE_TIMEOUT, stream.write_all(&unwritten)).await??;
+            unwritten = Vec::new();
         }
+        if next == Next::HangUp {
+            return stream.shutdown().await;
+        }
+        next = poll_fn(|context| {
+            BUFFERS.with_borrow_mut(|(input, output)| {
+                let mut read = ReadBuf::new(input);
+                ready!(Pin::new(&mut stream).poll_read(context, &mut read))?;
+                if read.filled().is_empty() {
+                    return Poll::Ready(Ok::<_, io::Error>(Next::HangUp));
+                }
+                output.clear();
+                let next = echo.take(read.filled(), name, output);
+                let written = match stream.try_write(output) {
+                    Ok(written) => written,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+                    Err(error) => return Poll::Ready(Err(error)),
+                };
+                unwritten.extend_from_slice(&output[written..]);
+                Poll::Ready(Ok(next))
+            })
+        })
+        .await?;
     }
-    Ok(())
 }

@@ -80,3 +80,13 @@ fn the_command_line_is_sound_and_teaches() {
     assert_eq!(roompin(&["serve"]).code, ExitCode::from(EXIT_USAGE));
     assert_eq!(roompin(&[]).code, ExitCode::from(EXIT_USAGE));
 }
+
+#[test]
+fn run_takes_the_address_to_advertise_and_check_does_not() {
+    let (_folder, path) = file(GOOD);
+    let advertise = |text: &str| roompin(&["run", "--config", &path, "--advertise", text]);
+    let start = advertise("10.1.2.3:7947").served.expect("served");
+    assert_eq!(start.advertise, Some("10.1.2.3:7947".parse().unwrap()));
+    assert!(advertise("0.0.0.0").served.is_none());
+    assert!(roompin(&["check", "--config", &path, "--advertise", "10.1.2.3"]).served.is_none());
+}

@@ -125,7 +125,7 @@ fn tunnels(mut s: Section<'_>) -> Tunnels {
     let defaults = Tunnels::default();
     Tunnels {
         idle: s.duration("idle", defaults.idle, SECOND, 7 * DAY),
-        buffer_max_bytes: s.read("buffer_max_bytes", defaults.buffer_max_bytes, |f| f.size(4 * 1024, 16 * 1024 * 1024)),
+        buffer_max_bytes: s.read("buffer_max_bytes", defaults.buffer_max_bytes, |f| f.size(4 * 1024, 64 * 1024)),
         handshake_timeout: s.duration("handshake_timeout", defaults.handshake_timeout, 100 * MILLISECOND, 5 * MINUTE),
     }
 }

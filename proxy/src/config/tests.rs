@@ -113,13 +113,13 @@ fn two_sockets_cannot_share_an_address() {
 fn values_may_be_written_in_every_documented_way() {
     let config = with_shard(
         "listen: '[::1]:0'\nrooms: {ttl: 90000ms, max_pins: 5_000}\nfront: {head_max_bytes: 2048, trusted_proxies: \
-         10.1.2.3}\ntunnels: {buffer_max_bytes: 1MiB, idle: 1d}\nshutdown: {drain_delay: 0}\nlog: {access: off}\n\
+         10.1.2.3}\ntunnels: {buffer_max_bytes: 32KiB, idle: 1d}\nshutdown: {drain_delay: 0}\nlog: {access: off}\n\
          probes: {http: {expect: [200, 301-302], host: 'meet.example.org:8443', interval: 500ms}}\n",
     )
     .config;
     assert_eq!(config.listen, ["[::1]:0".parse().unwrap()]);
     assert_eq!((config.rooms.ttl, config.rooms.max_pins), (Duration::from_secs(90), 5000));
-    assert_eq!((config.front.head_max_bytes, config.tunnels.buffer_max_bytes), (2048, 1 << 20));
+    assert_eq!((config.front.head_max_bytes, config.tunnels.buffer_max_bytes), (2048, 32 << 10));
     assert_eq!(config.front.trusted_proxies, ["10.1.2.3/32".parse().unwrap()]);
     assert_eq!((config.tunnels.idle, config.shutdown.drain_delay), (Duration::from_secs(86_400), Duration::ZERO));
     assert_eq!(config.log.access, AccessLog::Off);

@@ -5,7 +5,10 @@
 //! sees that request's body and not one byte more; what a client sends early stays in `ahead` for the next round.
 
 use std::{
-    fmt, io,
+    cell::RefCell,
+    fmt,
+    future::poll_fn,
+    io,
     net::SocketAddr,
     os::fd::AsRawFd,
     pin::Pin,
@@ -27,12 +30,10 @@ use tokio::{
 };
 
 use super::{
+    chunks::ChunkFollower,
     head::{self, Framing, Head, HeadError},
     limits::Slot,
 };
-
-/// First reservation for a head: browsers' heads with cookies mostly fit.
-const HEAD_CAPACITY: usize = 2048;
 
 /// Most bytes a client may send ahead of an answer before we stop reading it.
 const AHEAD_MAX: usize = 16 * 1024;
@@ -45,6 +46,10 @@ const BODY_CHUNK: usize = 16 * 1024;
 const LINGER_BYTES: usize = 64 * 1024;
 const LINGER_TIME: Duration = Duration::from_millis(500);
 
+thread_local! {
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; AHEAD_MAX].into());
+}
+
 /// A connection from a client.
 pub(crate) struct ClientStream {
     tcp: TcpStream,
@@ -52,8 +57,26 @@ pub(crate) struct ClientStream {
     /// Read from the socket, not yet consumed.
     ahead: BytesMut,
     /// What pingora may still read of the current request's body.
-    body: Framing,
+    body: Body,
     slot: Slot,
+}
+
+/// The part of the current request's body that was not handed over yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Body {
+    /// So many bytes.
+    Length(u64),
+    /// Up to the last chunk's end.
+    Chunked(ChunkFollower),
+}
+
+impl From<Framing> for Body {
+    fn from(framing: Framing) -> Self {
+        match framing {
+            Framing::Length(length) => Self::Length(length),
+            Framing::Chunked => Self::Chunked(ChunkFollower::new()),
+        }
+    }
 }
 
 /// How waiting for a head ended, other than with one.
@@ -71,7 +94,7 @@ pub(crate) enum NoHead {
 
 impl ClientStream {
     pub(crate) fn new(tcp: TcpStream, peer: SocketAddr, slot: Slot) -> Self {
-        Self { tcp, peer, ahead: BytesMut::new(), body: Framing::Length(0), slot }
+        Self { tcp, peer, ahead: BytesMut::new(), body: Body::Length(0), slot }
     }
 
     /// The other end's address.
@@ -81,18 +104,22 @@ impl ClientStream {
 
     /// Waits until the next request's first byte is here, holding no buffer meanwhile. `false`: the client left.
     pub(crate) async fn wait_for_request(&mut self) -> io::Result<bool> {
-        while self.ahead.is_empty() {
-            self.ahead = BytesMut::new();
-            self.tcp.readable().await?;
-            self.ahead.reserve(HEAD_CAPACITY);
-            match self.tcp.try_read_buf(&mut self.ahead) {
-                Ok(0) => return Ok(false),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
+        if !self.ahead.is_empty() {
+            return Ok(true);
         }
-        Ok(true)
+        self.ahead = BytesMut::new();
+        poll_fn(|cx| self.poll_fill(cx)).await
+    }
+
+    /// One read into `ahead`, by way of the thread's buffer: that is larger than what usually waits, and a short read tells
+    /// tokio that the socket is drained, without a second system call. `false`: the client left.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut buf = ReadBuf::new(scratch);
+            ready!(Pin::new(&mut self.tcp).poll_read(cx, &mut buf))?;
+            self.ahead.extend_from_slice(buf.filled());
+            Poll::Ready(Ok(!buf.filled().is_empty()))
+        })
     }
 
     /// Reads a whole head of at most `max` bytes before `deadline`, checks it, and takes it off the stream.
@@ -109,45 +136,40 @@ impl ClientStream {
                 }
                 let bytes = self.ahead.split_to(end);
                 let head = head::parse(&bytes).map_err(NoHead::Refused)?;
-                self.body = head.framing;
+                self.body = head.framing.into();
                 return Ok((head, bytes));
             }
             if self.ahead.len() >= max {
                 return Err(NoHead::TooLarge);
             }
             seen = self.ahead.len();
-            self.ahead.reserve(HEAD_CAPACITY);
-            match tokio::time::timeout_at(deadline, self.tcp.read_buf(&mut self.ahead)).await {
+            match tokio::time::timeout_at(deadline, poll_fn(|cx| self.poll_fill(cx))).await {
                 Err(_) => return Err(NoHead::TimedOut { started: seen > 0 }),
-                Ok(Ok(0) | Err(_)) => return Err(NoHead::Closed),
-                Ok(Ok(_)) => {}
+                Ok(Ok(false) | Err(_)) => return Err(NoHead::Closed),
+                Ok(Ok(true)) => {}
             }
         }
     }
 
     /// Whether the last request's body is fully consumed, so that what comes next is a head.
     pub(crate) fn at_request_boundary(&self) -> bool {
-        // After a chunked body pingora itself gives up connections on which it read too far.
-        matches!(self.body, Framing::Length(0) | Framing::Chunked)
+        self.body == Body::Length(0)
     }
 
     /// Sends a last answer and closes without losing it to a reset.
     pub(crate) async fn answer_and_close(mut self, answer: &[u8]) {
         let farewell = async {
             self.tcp.write_all(answer).await?;
-            self.tcp.shutdown().await?;
-            let mut scrap = [0; 4096];
-            let mut left = LINGER_BYTES;
-            while left > 0 {
-                match self.tcp.read(&mut scrap).await? {
-                    0 => break,
-                    n => left = left.saturating_sub(n),
-                }
-            }
-            io::Result::Ok(())
+            close_gently(&mut self.tcp).await
         };
         // Nobody is left to tell when this fails.
         let _ = tokio::time::timeout(LINGER_TIME, farewell).await;
+    }
+
+    /// Resolves when the client leaves. What it sends meanwhile is kept, up to a limit.
+    pub(crate) async fn gone(&mut self) {
+        // A broken connection is as gone as a closed one.
+        let _ = poll_fn(|cx| self.poll_ahead(cx)).await;
     }
 
     /// The bare socket, what was read from it already, and its place among the connections.
@@ -158,13 +180,9 @@ impl ClientStream {
     /// Reads into `ahead` while pingora waits for the answer, only to notice that the client leaves.
     fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.ahead.len() < AHEAD_MAX {
-            let mut chunk = [0; 1024];
-            let mut buf = ReadBuf::new(&mut chunk);
-            ready!(Pin::new(&mut self.tcp).poll_read(cx, &mut buf))?;
-            if buf.filled().is_empty() {
+            if !ready!(self.poll_fill(cx))? {
                 return Poll::Ready(Ok(()));
             }
-            self.ahead.extend_from_slice(buf.filled());
         }
         // Full: no waker on purpose. The answer, not this client, moves things on.
         Poll::Pending
@@ -175,28 +193,65 @@ impl AsyncRead for ClientStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let visible = match this.body {
-            Framing::Length(0) => return this.poll_ahead(cx),
-            Framing::Length(left) => usize::try_from(left).unwrap_or(usize::MAX),
-            Framing::Chunked => usize::MAX,
+            Body::Length(0) => return this.poll_ahead(cx),
+            Body::Length(left) => usize::try_from(left).unwrap_or(usize::MAX),
+            Body::Chunked(_) => usize::MAX,
         };
         let visible = visible.min(buf.remaining()).min(BODY_CHUNK);
-        let read = if this.ahead.is_empty() {
+        if this.ahead.is_empty() {
             let mut part = ReadBuf::new(buf.initialize_unfilled_to(visible));
             ready!(Pin::new(&mut this.tcp).poll_read(cx, &mut part))?;
-            let read = part.filled().len();
-            buf.advance(read);
-            read
+            let read = part.filled();
+            let ours = this.body.take(read)?;
+            this.ahead.extend_from_slice(&read[ours..]);
+            buf.advance(ours);
         } else {
-            let read = visible.min(this.ahead.len());
-            buf.put_slice(&this.ahead[..read]);
-            this.ahead.advance(read);
-            read
-        };
-        if let Framing::Length(left) = &mut this.body {
-            *left -= read as u64;
+            let visible = visible.min(this.ahead.len());
+            let ours = this.body.take(&this.ahead[..visible])?;
+            buf.put_slice(&this.ahead[..ours]);
+            this.ahead.advance(ours);
         }
         Poll::Ready(Ok(()))
     }
+}
+
+impl Body {
+    /// Takes note of bytes that are handed over, and tells how many of them belong to this body.
+    fn take(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Length(left) => {
+                *left -= bytes.len() as u64;
+                Ok(bytes.len())
+            }
+            Self::Chunked(chunks) => match chunks.pass(bytes) {
+                Ok(None) => Ok(bytes.len()),
+                Ok(Some(ours)) => {
+                    *self = Self::Length(0);
+                    Ok(ours)
+                }
+                Err(broken) => Err(io::Error::new(io::ErrorKind::InvalidData, broken)),
+            },
+        }
+    }
+}
+
+/// Ends our side and reads on for a while, so that what was sent is not lost to a reset. To be limited by the caller.
+async fn drain_after_shutdown(tcp: &mut TcpStream) -> io::Result<()> {
+    tcp.shutdown().await?;
+    let mut scrap = [0; 4096];
+    let mut left = LINGER_BYTES;
+    while left > 0 {
+        match tcp.read(&mut scrap).await? {
+            0 => break,
+            n => left = left.saturating_sub(n),
+        }
+    }
+    Ok(())
+}
+
+/// Closes a connection without losing what was sent to a reset; takes half a second at most.
+pub(crate) async fn close_gently(tcp: &mut TcpStream) -> io::Result<()> {
+    tokio::time::timeout(LINGER_TIME, drain_after_shutdown(tcp)).await?
 }
 
 impl AsyncWrite for ClientStream {

@@ -109,7 +109,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Head, HeadError> {
     match request.parse(bytes) {
         Ok(httparse::Status::Complete(len)) if len == bytes.len() => {}
         Err(httparse::Error::TooManyHeaders) => return Err(HeadError::TooManyFields),
-        Err(httparse::Error::Version) => return Err(HeadError::Version),
+        Err(httparse::Error::Version) if names_a_version(bytes) => return Err(HeadError::Version),
         Ok(_) | Err(_) => return Err(HeadError::Syntax),
     }
     let (Some(method), Some(target), Some(version)) = (request.method, request.path, request.version) else {
@@ -136,6 +136,11 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Head, HeadError> {
     };
     let (path, query) = split_target(target)?;
     Ok(Head { len: bytes.len(), path: place(path), query: query.map(place), framing, websocket })
+}
+
+/// Whether the request line's third word is a version at all.
+fn names_a_version(head: &[u8]) -> bool {
+    head.splitn(3, |&byte| byte == b' ').nth(2).is_some_and(|rest| rest.starts_with(b"HTTP/"))
 }
 
 /// What the checks need to know of all header fields.

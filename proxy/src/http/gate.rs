@@ -1,9 +1,9 @@
 //! The hooks.
 
-use std::{any::Any, sync::Arc, time::Instant};
+use std::{any::Any, io, sync::Arc, time::Instant};
 
 use async_trait::async_trait;
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, Version, header};
 use pingora::{
     http::{RequestHeader, ResponseHeader},
     modules::http::HttpModules,
@@ -16,7 +16,10 @@ use super::Passage;
 use crate::{
     access_log,
     edge::Edge,
-    front::refusal::{RETRY_AFTER, Refusal},
+    front::{
+        head::HeadError,
+        refusal::{RETRY_AFTER, Refusal},
+    },
     metrics::RequestOutcome,
 };
 
@@ -39,6 +42,7 @@ impl Gate {
             ReadTimedout, SocketError, WriteError, WriteTimedout,
         };
         match (error.esource(), error.etype()) {
+            (ErrorSource::Downstream, ReadError) if is_broken_body(error) => Some(Refusal::Head(HeadError::Framing)),
             (ErrorSource::Upstream, ConnectError | ConnectNoRoute | ConnectRefused | ConnectTimedout | SocketError)
                 if passage.connect.is_none() =>
             {
@@ -47,10 +51,16 @@ impl Gate {
             (ErrorSource::Upstream, ReadTimedout | WriteTimedout) => Some(Refusal::ShardTimeout),
             (ErrorSource::Downstream, WriteError | ReadError | ConnectionClosed | ReadTimedout | WriteTimedout) => None,
             (_, HTTPStatus(503)) => Some(Refusal::NoShard),
-            (ErrorSource::Downstream, _) => Some(Refusal::Head(crate::front::head::HeadError::Syntax)),
+            (ErrorSource::Downstream, _) => Some(Refusal::Head(HeadError::Syntax)),
             _ => Some(Refusal::ShardBroken),
         }
     }
+}
+
+/// Whether the client sent a body that [`crate::front::client`] does not pass on.
+fn is_broken_body(error: &Error) -> bool {
+    let cause = error.cause.as_ref().and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::InvalidData)
 }
 
 /// The context pingora carries from hook to hook; `None` only before the front door's word has arrived.
@@ -77,6 +87,13 @@ impl ProxyHttp for Gate {
 
     fn on_connection_reuse(&self, _session: &mut Session, ctx: &mut Context, carried: Box<dyn Any + Send + Sync>) {
         *ctx = carried.downcast().ok();
+    }
+
+    async fn early_request_filter(&self, session: &mut Session, _ctx: &mut Context) -> Result<()> {
+        // Upgrades that we serve are tunnels and never come here. Any other is answered as the request that it also is
+        // (RFC 9110 §7.8); pingora would take `Upgrade: websocket` for one even where `Connection` does not name it.
+        session.req_header_mut().remove_header(&header::UPGRADE);
+        Ok(())
     }
 
     async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
@@ -156,10 +173,16 @@ impl ProxyHttp for Gate {
 
     async fn response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         ctx: &mut Context,
     ) -> Result<()> {
+        if session.req_header().version == Version::HTTP_10 && response.headers.contains_key(header::TRANSFER_ENCODING)
+        {
+            // It knows no chunks (RFC 9112 §6.1); for it the body ends with the connection.
+            response.remove_header(&header::TRANSFER_ENCODING);
+            session.set_keepalive(None);
+        }
         let passage = passage(ctx)?;
         passage.response = Some(passage.started.elapsed());
         if !response.headers.contains_key(&SHARD_HEADER)
@@ -201,11 +224,14 @@ impl ProxyHttp for Gate {
                 None => RequestOutcome::ClientGone,
                 Some(Refusal::ShardTimeout) => RequestOutcome::ShardTimeout,
                 // Counted per attempt in `fail_to_connect`.
-                Some(Refusal::Unreachable) => RequestOutcome::Refused,
+                Some(Refusal::Unreachable | Refusal::Head(_)) => RequestOutcome::Refused,
                 Some(_) => RequestOutcome::ShardFailed,
             },
         };
         self.edge.counters(&passage.routed).requests.inc(outcome);
+        if let Some(refusal) = error.and_then(|error| Self::refusal(error, passage)) {
+            self.edge.metrics.refusals.inc(refusal.label());
+        }
         if let Some(error) = error
             && outcome != RequestOutcome::ClientGone
         {

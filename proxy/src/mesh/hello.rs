@@ -16,30 +16,14 @@ use super::counters::Outcome;
 /// Longest hello that is read. Ours has less than 70 bytes; a later release may append to it.
 pub(super) const MAX_HELLO: usize = 512;
 
-/// Fingerprint of the key that rooms' names are hashed with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RoomKeyId([u8; 16]);
-
-impl RoomKeyId {
-    /// The fingerprint of a key; `None` is the built-in one. It tells nothing about the key.
-    #[must_use]
-    pub fn of(key: Option<&[u8]>) -> Self {
-        // A byte in front, so that no key is the same as none.
-        let material = key.map_or_else(Vec::new, |key| [b"k", key].concat());
-        let hash = blake3::derive_key("roompin 2026 fingerprint of the room key", &material);
-        let mut id = [0; 16];
-        id.copy_from_slice(&hash[..16]);
-        Self(id)
-    }
-}
-
 /// One side's introduction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Hello {
     /// Versions of the messages that it speaks.
     pub(super) versions: RangeInclusive<u16>,
     pub(super) node: Node,
-    pub(super) room_key: RoomKeyId,
+    /// Fingerprint of the key that rooms' names are hashed with.
+    pub(super) room_key: u64,
     /// Tag of a link between the two that the sender knows to be gone; 0 for none.
     pub(super) lost: u64,
 }
@@ -62,7 +46,7 @@ impl Hello {
         }
         out.put_u16(self.node.address.port());
         out.put_u64(self.node.started.0);
-        out.put_slice(&self.room_key.0);
+        out.put_u64(self.room_key);
         out.put_u64(self.lost);
         out
     }
@@ -79,11 +63,10 @@ impl Hello {
         };
         let address = SocketAddr::new(ip, bytes.try_get_u16().ok()?);
         let started = Timestamp(bytes.try_get_u64().ok()?);
-        let mut room_key = [0; 16];
-        bytes.try_copy_to_slice(&mut room_key).ok()?;
+        let room_key = bytes.try_get_u64().ok()?;
         let lost = bytes.try_get_u64().ok()?;
         let node = Node { id, address, started };
-        (oldest <= newest).then_some(Self { versions: oldest..=newest, node, room_key: RoomKeyId(room_key), lost })
+        (oldest <= newest).then_some(Self { versions: oldest..=newest, node, room_key, lost })
     }
 
     /// Whether the two may be linked: the version to speak, or why not. Both sides come to the same result.
@@ -156,15 +139,15 @@ mod tests {
 
     use super::*;
 
-    fn hello(id: u64, versions: RangeInclusive<u16>, key: Option<&[u8]>) -> Hello {
+    fn hello(id: u64, versions: RangeInclusive<u16>, room_key: u64) -> Hello {
         let node = Node { id: ReplicaId(id), address: "10.0.0.1:7946".parse().unwrap(), started: Timestamp(5) };
-        Hello { versions, node, room_key: RoomKeyId::of(key), lost: 9 }
+        Hello { versions, node, room_key, lost: 9 }
     }
 
     #[test]
     fn a_hello_survives_the_way_and_an_appendix() {
         for address in ["10.0.0.1:7946", "[2001:db8::7]:1"] {
-            let mut hello = hello(1, 1..=2, None);
+            let mut hello = hello(1, 1..=2, 0);
             hello.node.address = address.parse().unwrap();
             let mut bytes = hello.encode();
             for end in 0..bytes.len() {
@@ -178,12 +161,11 @@ mod tests {
     #[test]
     fn both_sides_agree_or_both_know_why_not() {
         let cases = [
-            (hello(1, 1..=1, None), hello(2, 1..=1, None), Ok(1)),
-            (hello(1, 2..=3, None), hello(2, 1..=2, None), Ok(2)),
-            (hello(1, 3..=4, None), hello(2, 1..=2, None), Err(Outcome::Version)),
-            (hello(1, 1..=1, Some(b"a")), hello(2, 1..=1, Some(b"b")), Err(Outcome::RoomKey)),
-            (hello(1, 1..=1, Some(b"")), hello(2, 1..=1, None), Err(Outcome::RoomKey)),
-            (hello(1, 1..=1, None), hello(1, 1..=1, None), Err(Outcome::Itself)),
+            (hello(1, 1..=1, 0), hello(2, 1..=1, 0), Ok(1)),
+            (hello(1, 2..=3, 0), hello(2, 1..=2, 0), Ok(2)),
+            (hello(1, 3..=4, 0), hello(2, 1..=2, 0), Err(Outcome::Version)),
+            (hello(1, 1..=1, 3), hello(2, 1..=1, 4), Err(Outcome::RoomKey)),
+            (hello(1, 1..=1, 0), hello(1, 1..=1, 0), Err(Outcome::Itself)),
         ];
         for (a, b, expected) in cases {
             assert_eq!((a.agree(&b), b.agree(&a)), (expected, expected));

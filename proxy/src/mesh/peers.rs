@@ -35,7 +35,8 @@ pub(super) async fn run(shared: Arc<Shared>, targets: Arc<Targets>, mut peers: w
         // What needs no look-up does not wait for one.
         targets.list(&book.addresses(&list));
         book.look_up(&list).await;
-        let addresses = book.addresses(&list);
+        let mut addresses = book.addresses(&list);
+        addresses.remove(&shared.me.address);
         targets.list(&addresses);
         if told.as_ref() != Some(&addresses) {
             let found = MeshEvent::Found(addresses.iter().copied().collect());

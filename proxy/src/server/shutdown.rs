@@ -93,11 +93,7 @@ impl Leaving {
         };
         let drain = async {
             self.edge.tunnels.drain(window).await;
-            // Handshakes that were under way have become tunnels since.
-            loop {
-                tokio::time::sleep(LOOK).await;
-                self.edge.tunnels.drain(Duration::ZERO).await;
-            }
+            std::future::pending::<()>().await;
         };
         tokio::select! {
             () = everybody_gone => {}

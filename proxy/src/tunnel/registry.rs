@@ -114,6 +114,8 @@ pub(crate) struct Tunnels {
     buffer_max: AtomicUsize,
     /// Seconds since the process started, moved on by [`Tunnels::tick`]; reading it costs no system call.
     second: AtomicU32,
+    /// A tunnel that is opened now is ended at once: it was on its way when the drain began.
+    draining: AtomicBool,
 }
 
 impl Default for Tunnels {
@@ -123,6 +125,7 @@ impl Default for Tunnels {
             open: AtomicUsize::new(0),
             buffer_max: AtomicUsize::new(defaults::TUNNEL_BUFFER_MAX_BYTES),
             second: AtomicU32::new(0),
+            draining: AtomicBool::new(false),
         }
     }
 }
@@ -149,6 +152,10 @@ impl Tunnels {
         group.tunnels.push(Arc::clone(&tunnel));
         drop(group);
         self.open.fetch_add(1, Ordering::Relaxed);
+        // Looked at after filing, as `drain` looks at the files after setting it: one of the two sees the other.
+        if self.draining.load(Ordering::SeqCst) {
+            tunnel.close(Order::Drain);
+        }
         Registered { tunnel }
     }
 
@@ -179,7 +186,9 @@ impl Tunnels {
     }
 
     /// Ends all tunnels, in random order and evenly over `window`, so that their clients do not come back at once.
+    /// From now on a new tunnel ends as soon as it is opened.
     pub(crate) async fn drain(&self, window: Duration) {
+        self.draining.store(true, Ordering::SeqCst);
         close_spread(self.groups.iter().flat_map(|group| group.tunnels.clone()).collect(), Order::Drain, window).await;
     }
 }

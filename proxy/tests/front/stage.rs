@@ -1,4 +1,5 @@
 //! A proxy on its stage: how it is set up, and what can be seen of it from outside.
+#![allow(dead_code, reason = "two test targets share this, and each uses its own part")]
 
 use std::{fmt::Write as _, net::SocketAddr, time::Duration};
 

@@ -1,4 +1,5 @@
 //! HTTP as bytes: a client and a shard that say exactly what a test wants, and hear exactly what was said.
+#![allow(dead_code, reason = "two test targets share this, and each uses its own part")]
 
 use std::{
     future::Future,

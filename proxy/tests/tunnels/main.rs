@@ -7,4 +7,8 @@ mod support;
 #[path = "../front/wire.rs"]
 mod wire;
 
+mod endings;
+mod handshake;
 mod memory;
+mod slow;
+mod traffic;

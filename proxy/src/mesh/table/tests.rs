@@ -3,14 +3,13 @@
 use router_core::time::Timestamp;
 
 use super::*;
-use crate::mesh::hello::RoomKeyId;
 
 fn node(id: u64) -> Node {
     Node { id: ReplicaId(id), address: SocketAddr::from(([10, 0, 0, 1], 7946)), started: Timestamp(0) }
 }
 
 fn hello(id: u64, lost: u64) -> Hello {
-    Hello { versions: 1..=1, node: node(id), room_key: RoomKeyId::of(None), lost }
+    Hello { versions: 1..=1, node: node(id), room_key: 0, lost }
 }
 
 fn table() -> Arc<Table> {
