@@ -3,7 +3,11 @@
 //! The owner decides and asks the second in rank first ([`Message::Propose`]). Views of who is there may differ by a
 //! member for a moment; then the two replicas that both think they own a room are first and second in rank of the
 //! union, and one of them asks the other before it answers anybody. So they cannot tell two people different things,
-//! whatever their clocks say. Until the second has answered, nobody else hears of a decision.
+//! whatever their clocks say. Until the second has answered, nobody else hears of a decision; the second is asked even
+//! if it is the one that wants the room. Once it has answered, two replicas know, so that no single death loses a
+//! decision that somebody was told of: if its maker goes, the second tells everybody.
+//!
+//! A joiner decides nothing, and is ready only when it can reach all members, for else it could not ask the second.
 
 mod wanted;
 

@@ -37,6 +37,8 @@ const REMEMBERED: Duration = Duration::from_mins(5);
 const DIAL_EVERY: Duration = Duration::from_secs(1);
 /// Between two lives of this replica: two that dispute one address must not do it at the speed of the network.
 const RENEW_EVERY: Duration = Duration::from_secs(1);
+/// Between two calls to a replica that is connected and no member: a full queue may have lost the first one.
+const CALL_EVERY: Duration = Duration::from_secs(1);
 /// Time in which a suspect may object.
 const SUSPICION: Duration = Duration::from_millis(600);
 /// Bytes of a datagram at most.
@@ -81,6 +83,8 @@ pub(super) struct Members {
     /// This replica is held to be down and comes back in a new life, not before this time.
     renew: Option<Timestamp>,
     may_renew: Timestamp,
+    /// When those connected that are no members are called again.
+    next_call: Timestamp,
     left: bool,
     out: Vec<MemberEffect>,
 }
@@ -111,6 +115,7 @@ impl Members {
             dialled: BTreeMap::new(),
             renew: None,
             may_renew: now,
+            next_call: now + CALL_EVERY,
             left: false,
             out: Vec::new(),
         }
@@ -204,6 +209,10 @@ impl Members {
         }
         while let Some(timer) = self.timers.due() {
             self.foca(|foca, asked| foca.handle_timer(timer, asked));
+        }
+        if self.next_call <= now {
+            self.next_call = now + CALL_EVERY;
+            self.call_the_silent();
         }
         self.gone.retain(|_, at| now.since(*at) < REMEMBERED);
         self.finish()

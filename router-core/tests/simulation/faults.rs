@@ -37,6 +37,17 @@ pub(crate) enum Fault {
     Unblock,
     /// As `Unblock`; from now on replicas have to agree in time.
     Heal,
+    /// The urgent queue of a connection is full for a while, and what comes is dropped.
+    Overflow {
+        host: Host,
+        other: Host,
+        lasts: Micros,
+    },
+    /// It takes messages again.
+    Drained {
+        slot: usize,
+        to: usize,
+    },
     Slow {
         ways: Vec<(Host, Host)>,
         extra: Micros,
@@ -112,6 +123,19 @@ impl World {
                 self.net.blocked.clear();
                 self.release();
                 self.healed();
+            }
+            Fault::Overflow { host, other, lasts } => {
+                if let (Some(slot), Some(to)) = (self.hosts[host], self.hosts[other]) {
+                    self.net.full.insert((slot, to));
+                    self.after(lasts, Event::Fault(Fault::Drained { slot, to }));
+                }
+            }
+            Fault::Drained { slot, to } => {
+                self.net.full.remove(&(slot, to));
+                if self.replicas[slot].alive && self.replicas[to].alive {
+                    let id = self.replicas[to].node.id;
+                    self.input(slot, Input::Overflowed(id));
+                }
             }
             Fault::Slow { ways, extra } => self.net.slow.extend(ways.into_iter().map(|way| (way, extra))),
             Fault::ShardDown { shard } => {

@@ -35,6 +35,8 @@ pub(crate) struct Net {
     pub(crate) pairs: BTreeMap<(Slot, Slot), usize>,
     /// Ways on which nothing arrives, from host to host.
     pub(crate) blocked: BTreeSet<(Host, Host)>,
+    /// Connections whose urgent queue is full, from slot to slot.
+    pub(crate) full: BTreeSet<(Slot, Slot)>,
     /// Extra time on ways, from host to host.
     pub(crate) slow: BTreeMap<(Host, Host), Micros>,
 }
@@ -166,6 +168,9 @@ impl World {
 
     pub(crate) fn send(&mut self, from: Slot, to: Slot, lane: Lane, message: &Message) {
         let Some(conn) = self.conn_between(from, to) else { return };
+        if lane == Lane::Urgent && !self.net.full.is_empty() && self.net.full.contains(&(from, to)) {
+            return;
+        }
         let bytes = message.encode();
         self.stats.messages += 1;
         self.stats.bytes += bytes.len() as u64;

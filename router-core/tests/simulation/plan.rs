@@ -382,7 +382,11 @@ impl Drawing {
             let lasts = self.rng.random_range(20 * MS..4 * SECOND);
             let (host, other) = (self.host(), self.host());
             let shard = self.rng.random_range(0..self.plan.shards);
-            match self.rng.random_range(0..9) {
+            match self.rng.random_range(0..10) {
+                8 if host != other => {
+                    let lasts = lasts.min(calm - at);
+                    self.fault(at, Fault::Overflow { host, other, lasts });
+                }
                 0 => {
                     let silent = self.percent(40);
                     let restored = self.percent(50);
@@ -425,7 +429,8 @@ impl Drawing {
             }
         }
         let count = self.rng.random_range(20..60);
-        self.rooms(count, SECOND..calm, calm);
+        let begin = if self.percent(30) { 100 * MS } else { SECOND };
+        self.rooms(count, begin..calm, calm);
         self.fault(calm, Fault::Calm);
         self.fault(calm + MS, Fault::Heal);
         self.plan.end = calm + 12 * SECOND;

@@ -51,7 +51,9 @@ impl World {
     }
 
     pub(crate) fn check_agreement(&mut self) {
-        for slot in self.living() {
+        // Where a connection stood and lost messages all the same, members find together by what they say every 5 s.
+        let by_and_by = self.plan.class == Class::Wild && self.now < self.plan.end;
+        for slot in self.living().into_iter().filter(|_| !by_and_by) {
             if self.replicas[slot].cluster.state() != ReplicaState::Ready {
                 self.fail(&format!("replica {slot} is not ready"));
             }
@@ -114,7 +116,7 @@ impl World {
     }
 
     pub(crate) fn check_quiet(&mut self) {
-        if matches!(self.plan.class, Class::Calm | Class::Churn | Class::Links | Class::Shards) {
+        if matches!(self.plan.class, Class::Calm | Class::Churn | Class::Links | Class::Shards | Class::Wild) {
             self.check_agreement();
         }
         self.check_seats();

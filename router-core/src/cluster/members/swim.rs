@@ -88,6 +88,15 @@ impl Members {
         self.foca(|foca, asked| foca.apply_many(std::iter::once(member), true, asked));
     }
 
+    /// Those that are connected and no members: they may never have heard of us.
+    pub(super) fn call_the_silent(&mut self) {
+        let silent = |node: &&Node| !self.live.contains_key(&node.id) && !self.gone.contains_key(&node.id);
+        let silent: Vec<_> = self.links.values().filter(silent).copied().collect();
+        for node in silent {
+            self.announce(node);
+        }
+    }
+
     pub(super) fn announce(&mut self, node: Node) {
         let known = self.known(node.id).map(|member| *member.id());
         let identity = known.filter(|identity| identity.node == node).unwrap_or(Identity::first(node));
