@@ -92,7 +92,7 @@ pub enum Lane {
 /// What happens to a replica.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
-    /// Time has passed; at least every 50 ms.
+    /// Time has passed; every 10 ms, for claims are timed by it.
     Tick,
     /// An authenticated connection to a replica is there.
     LinkUp(Node),

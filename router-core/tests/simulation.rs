@@ -4,7 +4,8 @@
 //! the clocks, the shards and the people are made up. Every message is encoded and decoded on its way. What the design
 //! promises is checked with every answer, and again when all is quiet (`check.rs` lists it).
 //!
-//! `ROOMPIN_SIM_SEEDS=n` runs n seeds in place of 10,000; `ROOMPIN_SIM_SEED=s` runs one and tells all that happens.
+//! `ROOMPIN_SIM_SEEDS=n` runs n seeds in place of 10,000, `ROOMPIN_SIM_FROM=s` begins at another than 0, and
+//! `ROOMPIN_SIM_ALL=1` goes on after a failure. `ROOMPIN_SIM_SEED=s` runs one and tells all that happens.
 
 mod simulation {
     pub(super) mod bandwidth;

@@ -12,7 +12,7 @@
 mod wanted;
 
 pub(super) use self::wanted::Claims;
-use self::wanted::{MAX_WAITERS, MAX_WANTED, PATIENCE, Step, Waiter, Wanted};
+use self::wanted::{CONFIRM, MAX_WAITERS, MAX_WANTED, PATIENCE, Step, Waiter, Wanted};
 use super::{
     ClaimOutcome, Cluster, ClusterEvent, Output, ReplicaId, ReplicaState,
     message::{ClaimRefusal, Message},
@@ -277,7 +277,7 @@ impl Cluster {
             Some(replica) if now < wanted.deadline => {
                 let id = self.claims.question(key);
                 let Some(wanted) = self.claims.wanted.get_mut(&key) else { return };
-                wanted.until = now + PATIENCE;
+                wanted.until = now + CONFIRM;
                 wanted.step = Step::Proposing { replica, id, pin: pin.clone() };
                 let until = wanted.until;
                 self.claims.wake(key, until);

@@ -15,7 +15,7 @@ use super::{
 };
 
 /// Answers have to be there after the claim's time, a tick, and a little.
-const ANSWERED_WITHIN: Micros = (150 + 50 + 5) * MS;
+const ANSWERED_WITHIN: Micros = (150 + 25 + 10 + 5) * MS;
 
 #[derive(Debug)]
 pub(crate) struct Client {

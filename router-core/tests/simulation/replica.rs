@@ -12,7 +12,7 @@ use router_core::{
     shard::{ShardId, ShardName, ShardSpec, ShardState},
 };
 
-use super::world::{Event, Host, MS, Micros, Slot, World, tell};
+use super::world::{Event, Host, MS, Micros, Slot, TICK, World, tell};
 
 pub(crate) const CLAIM_TIMEOUT: Duration = Duration::from_millis(150);
 
@@ -113,7 +113,7 @@ impl World {
         }
         let expected = self.plan.expected;
         self.input(slot, Input::Peers((0..expected).map(address).collect()));
-        let phase = self.rng.random_range(0..50 * MS);
+        let phase = self.rng.random_range(0..TICK);
         self.after(phase, Event::Tick(slot));
         for peer in self.living() {
             if peer != slot {

@@ -25,6 +25,9 @@ pub(crate) type Micros = u64;
 pub(crate) const MS: Micros = 1_000;
 pub(crate) const SECOND: Micros = 1_000_000;
 
+/// As the proxy does.
+pub(crate) const TICK: Micros = 10 * MS;
+
 /// True time at the world's beginning, in milliseconds; clocks are up to 5 s off.
 const EPOCH: u64 = 1_750_000_000_000;
 
@@ -236,7 +239,7 @@ impl World {
         match event {
             Event::Tick(slot) => {
                 if self.replicas[slot].alive {
-                    self.after(50 * MS, Event::Tick(slot));
+                    self.after(TICK, Event::Tick(slot));
                     self.input(slot, Input::Tick);
                 }
             }

@@ -12,7 +12,10 @@ use crate::{cluster::ReplicaId, pin::Pin, room::RoomKey, shard::ShardName, time:
 pub(in crate::cluster) const MAX_WANTED: usize = 10_000;
 /// Requests that wait for one room.
 pub(in crate::cluster) const MAX_WAITERS: usize = 1_000;
-/// How long one replica is waited for before the next is asked, or a decision goes without confirmation.
+/// How long a decision waits to be confirmed by a replica that may be dead. With a tick and a round trip it is less than
+/// [`PATIENCE`], so that nobody gives up on an owner that is about to answer.
+pub(in crate::cluster) const CONFIRM: Duration = Duration::from_millis(25);
+/// How long one replica is waited for before the next is asked.
 pub(in crate::cluster) const PATIENCE: Duration = Duration::from_millis(50);
 
 /// How long a replica may be dead before that is known, and more.
