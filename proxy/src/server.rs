@@ -30,7 +30,7 @@ use crate::{
     cli::Start,
     clock::Clock,
     cluster::{self, ClusterParts},
-    config::{self, Config, ProbeTiming, Probes, secret},
+    config::{self, Advertise, Config, ProbeTiming, Probes, secret},
     discovery::{self, Discovery},
     edge::{Edge, Settings},
     front::{FrontDoor, limits::Connections, listen},
