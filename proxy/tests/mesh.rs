@@ -181,7 +181,7 @@ async fn a_list_is_enough_and_every_pair_has_one_link() {
         for (id, mesh) in meshes {
             let replica = Replica::serve(id, mesh, 64).await;
             // All at the same time, each knowing all: every pair dials from both sides.
-            replica.handle.set_peers(peers.clone(), Vec::new());
+            replica.handle.set_peers(peers.clone(), vec![]);
             replicas.push(replica);
         }
         for replica in &mut replicas {
@@ -276,7 +276,7 @@ async fn nobody_links_to_itself() {
     let tap = Tap::start(mesh.address()).await;
     let mut a = Replica::serve(1, mesh, 64).await;
     // Under its own address it does not even try; under another one it finds out, once.
-    a.handle.set_peers(vec![a.peer(), Peer::Address(tap.address())], Vec::new());
+    a.handle.set_peers(vec![a.peer(), Peer::Address(tap.address())], vec![]);
     let counters = a.counters();
     eventually("noticed", || counters.handshakes(Side::Dialled, Outcome::Itself) == 1).await;
     a.handle.dial(tap.address());
