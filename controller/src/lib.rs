@@ -1,0 +1,1 @@
+//! Roompin's controller: a Jitsi of N shards from one resource, grown and shrunk without cutting a call.

@@ -1,0 +1,3 @@
+//! `roompin-controller`.
+
+fn main() {}

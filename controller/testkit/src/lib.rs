@@ -1,0 +1,1 @@
+//! A Kubernetes API server in the test's own process, and the harness that swaps it for a real cluster.
