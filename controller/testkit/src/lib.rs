@@ -2,3 +2,6 @@
 
 pub mod merge;
 pub mod schema;
+pub mod server;
+
+pub use server::ApiServer;
