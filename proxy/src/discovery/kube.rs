@@ -29,10 +29,14 @@ use crate::config::KubernetesSource;
 const SETUP_RETRY: Duration = Duration::from_secs(5);
 /// After a change, how long others that belong to it may follow: a label flips, endpoints move.
 const SETTLE: Duration = Duration::from_millis(50);
+/// Before everything is listed anew, so that a server in trouble is not asked in a loop.
+const RELIST_PAUSE: Duration = Duration::from_secs(1);
 /// How often the API server is asked whether it is there.
 const CONTACT: Duration = Duration::from_secs(10);
 /// Longest that this question, or a connect, may take.
 const CONTACT_TIMEOUT: Duration = Duration::from_secs(5);
+/// After this time everything is listed anew, come what may: whatever else can go wrong with a watch ends here.
+const RESYNC: Duration = Duration::from_secs(600);
 /// Life of one watch in seconds; a connection that died silently is noticed 5 s later.
 const WATCH_SECS: u32 = 60;
 /// Label by which an EndpointSlice names its Service.
@@ -68,6 +72,9 @@ async fn connect(source: &KubernetesSource) -> Result<Client, DiscoveryError> {
         }
     };
     config.connect_timeout = Some(CONTACT_TIMEOUT);
+    // Longer than a watch that sees nothing; a connection that died silently must not hold one for ever.
+    config.read_timeout = Some(Duration::from_secs(u64::from(WATCH_SECS) + 5));
+    config.reset_reader_on_write = true;
     Client::try_from(config).map_err(|error| failed(error.to_string()))
 }
 
@@ -94,6 +101,14 @@ enum Seen {
     Failed(&'static str, watcher::Error),
 }
 
+/// Why the watches are no longer polled.
+enum End {
+    /// They must list anew: it is time, or their place in history is forgotten.
+    Anew,
+    /// Nobody listens any more.
+    Unheard,
+}
+
 impl Watcher {
     fn new(source: KubernetesSource, client: Client, reporter: Reporter, log: ProblemLog) -> Self {
         let namespace = source.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
@@ -111,6 +126,12 @@ impl Watcher {
     }
 
     async fn run(mut self) {
+        while let End::Anew = self.watch().await {
+            tokio::time::sleep(RELIST_PAUSE).await;
+        }
+    }
+
+    async fn watch(&mut self) -> End {
         let (services, writer) = reflector::store();
         let config = watcher::Config::default().timeout(WATCH_SECS);
         let service_events =
@@ -122,6 +143,7 @@ impl Watcher {
         let mut contact = tokio::time::interval(CONTACT);
         contact.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut tell_at: Option<Instant> = None;
+        let resync = Instant::now() + RESYNC;
         loop {
             tokio::select! {
                 event = events.next() => match event {
@@ -129,18 +151,24 @@ impl Watcher {
                         self.failing.remove(watch);
                         tell_at.get_or_insert_with(|| Instant::now() + SETTLE);
                     }
-                    Some(Seen::Failed(watch, error)) => self.failed(watch, watch_error(watch, &error)),
+                    Some(Seen::Failed(watch, error)) => {
+                        self.failed(watch, watch_error(watch, &error));
+                        if is_gone(&error) {
+                            return End::Anew;
+                        }
+                    }
                     // A watch never ends by itself.
-                    None => return,
+                    None => return End::Unheard,
                 },
                 () = at(tell_at) => {
                     tell_at = None;
                     // Half the picture would look like shards without addresses.
                     if listed(&services) && listed(&slices) && !self.tell(&services.state(), &slices.state()).await {
-                        return;
+                        return End::Unheard;
                     }
                 }
                 _ = contact.tick() => self.ask().await,
+                () = tokio::time::sleep_until(resync) => return End::Anew,
             }
         }
     }
@@ -230,6 +258,12 @@ async fn at(when: Option<Instant>) {
     }
 }
 
+/// A 410 that comes as an answer: kube 5.0's watcher starts over on one that comes as an event, but asks for the same
+/// forgotten place for ever after this one (`State::InitListed` in its `watcher.rs`).
+fn is_gone(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if status.code == 410)
+}
+
 fn watch_error(watch: &'static str, error: &watcher::Error) -> DiscoveryError {
     match error {
         watcher::Error::InitialListFailed(error)
@@ -249,3 +283,6 @@ fn api_error(resource: &str, error: &kube::Error) -> DiscoveryError {
         other => DiscoveryError::Transport { query: format!("watch {resource}"), why: other.to_string() },
     }
 }
+
+#[cfg(test)]
+mod tests;
