@@ -85,7 +85,7 @@ impl Actors {
             }
         }
         let mut running = Running { tasks: Vec::new(), kubelet: self.kubelet.clone() };
-        let mut go = |who: &'static str| World::new(server.client_as(who, "default"), clock.clone());
+        let go = |who: &'static str| World::new(server.client_as(who, "default"), clock.clone());
         if self.garbage_collector {
             running.run(collector::WHO, go(collector::WHO), collector::Collector::default());
         }

@@ -12,7 +12,9 @@ mod delete;
 mod discovery;
 mod events;
 mod failure;
+mod front;
 mod intercept;
+mod json_path;
 mod list;
 mod names;
 mod query;
@@ -44,6 +46,7 @@ use tower::{BoxError, Service};
 use self::core::Core;
 pub use self::{
     failure::Failure,
+    front::Front,
     intercept::{Interceptor, Seen, Verdict},
     respond::Body,
 };

@@ -170,13 +170,12 @@ impl<'a> Rollout<'a> {
         }
         let least = wanted - self.unavailable();
         let new_missing = have - status(&new, "availableReplicas");
-        let mut spare = (total - least - new_missing).max(0);
+        let spare = (total - least - new_missing).max(0);
         // What is not available costs nothing to take away.
         for set in self.old.clone() {
             let sick = (replicas(&set) - status(&set, "availableReplicas")).clamp(0, spare);
             if sick > 0 {
                 self.scale(&set, replicas(&set) - sick).await?;
-                spare -= sick;
                 return Ok(());
             }
         }

@@ -15,12 +15,12 @@ use super::raw::{MERGE, Raw};
 pub const VARIABLE: &str = "KUBECONFIG_TEST";
 
 /// The kubeconfig to test against, if one is named.
-pub fn kubeconfig() -> Option<PathBuf> {
+pub(super) fn kubeconfig() -> Option<PathBuf> {
     std::env::var_os(VARIABLE).filter(|v| !v.is_empty()).map(PathBuf::from)
 }
 
 /// A client of the cluster. It does not retry by itself: a test wants to see a 429.
-pub async fn client(path: &Path, who: Option<&str>) -> Client {
+pub(super) async fn client(path: &Path, who: Option<&str>) -> Client {
     let config = Kubeconfig::read_from(path).unwrap_or_else(|e| panic!("{VARIABLE}: {e}"));
     let mut config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default())
         .await
@@ -34,7 +34,7 @@ pub async fn client(path: &Path, who: Option<&str>) -> Client {
 }
 
 /// What the cluster has. A fresh namespace gets `kube-root-ca.crt` from the controller manager within moments.
-pub async fn capabilities(api: &Raw) -> Capabilities {
+pub(super) async fn capabilities(api: &Raw) -> Capabilities {
     let mut controllers = false;
     for _ in 0..50 {
         if api.get("v1/configmaps/kube-root-ca.crt").await.code == 200 {
@@ -68,13 +68,13 @@ pub async fn capabilities(api: &Raw) -> Capabilities {
 }
 
 /// Removes a test's namespaces when dropped: at the test's end, and after a panic too.
-pub struct Removal {
+pub(super) struct Removal {
     /// Where the cluster is.
-    pub kubeconfig: PathBuf,
+    pub(super) kubeconfig: PathBuf,
     /// The namespaces to remove.
-    pub namespaces: Vec<String>,
+    pub(super) namespaces: Vec<String>,
     /// Collections (short paths) that may hold objects with our finalizers, which would keep the namespace for ever.
-    pub collections: Vec<String>,
+    pub(super) collections: Vec<String>,
 }
 
 impl Drop for Removal {

@@ -20,6 +20,7 @@ use super::{
     respond::{self, Body, View},
     route::{self, Target},
     store::Key,
+    sub::{self, Sub},
     watch::{Watch, WatchFaults},
     write::{PatchKind, manager_missing, unsupported},
 };
@@ -202,16 +203,16 @@ fn one(
     let key: Key = (namespace, name);
     let status = target.subresource == "status" && resource.status;
     if !(target.subresource.is_empty() || status) {
-        return super::sub::answer(
-            &mut core,
+        let sub = Sub {
             resource,
-            &key,
-            call.method.as_str(),
-            &call.headers,
-            &call.body,
-            &options,
-            &call.query,
-        );
+            key: &key,
+            method: call.method.as_str(),
+            content_type: header_text(&call.headers, header::CONTENT_TYPE),
+            body: &call.body,
+            options: &options,
+            query: &call.query,
+        };
+        return sub::answer(&mut core, &sub);
     }
     let written = match call.method.as_str() {
         "GET" | "HEAD" => {

@@ -1,24 +1,24 @@
 //! What the conformance tests share: a harness under paused time, small documents, and one custom resource.
 
 use serde_json::{Value, json};
-pub use testkit::harness::raw::{JSON_PATCH, MERGE, PARTIAL, PARTIAL_LIST, STRATEGIC, TABLE};
-pub use testkit::{Actors, Harness, Raw, skipped};
+pub(crate) use testkit::harness::raw::{JSON_PATCH, MERGE, PARTIAL, PARTIAL_LIST, STRATEGIC, TABLE};
+pub(crate) use testkit::{Actors, Harness, skipped};
 
 /// The collection of the suite's custom resource.
-pub const THINGS: &str = "conformance.roompin.test/v1/things";
+pub(crate) const THINGS: &str = "conformance.roompin.test/v1/things";
 
 /// A harness without actors; the double's time is paused, so that waiting costs nothing.
-pub async fn start() -> Harness {
+pub(crate) async fn start() -> Harness {
     started(Harness::builder()).await
 }
 
 /// A harness with the suite's custom resource.
-pub async fn start_with_things() -> Harness {
+pub(crate) async fn start_with_things() -> Harness {
     started(Harness::builder().crd(things_crd())).await
 }
 
 /// A harness with these actors on the double.
-pub async fn start_with(actors: Actors) -> Harness {
+pub(crate) async fn start_with(actors: Actors) -> Harness {
     started(Harness::builder().crd(things_crd()).actors(actors)).await
 }
 
@@ -30,20 +30,20 @@ async fn started(builder: testkit::harness::Builder) -> Harness {
     harness
 }
 
-pub fn configmap(name: &str, data: Value) -> Value {
+pub(crate) fn configmap(name: &str, data: Value) -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data})
 }
 
-pub fn labelled(name: &str, labels: Value) -> Value {
+pub(crate) fn labelled(name: &str, labels: Value) -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": labels}})
 }
 
-pub fn thing(name: &str, spec: Value) -> Value {
+pub(crate) fn thing(name: &str, spec: Value) -> Value {
     json!({"apiVersion": "conformance.roompin.test/v1", "kind": "Thing", "metadata": {"name": name}, "spec": spec})
 }
 
 /// A pod that no real scheduler touches, so that nobody else writes to it.
-pub fn pod(name: &str) -> Value {
+pub(crate) fn pod(name: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
         "spec": {
@@ -54,14 +54,14 @@ pub fn pod(name: &str) -> Value {
 }
 
 /// A pod on a node that does not exist: nobody runs it, and a delete has to wait for its grace.
-pub fn bound_pod(name: &str) -> Value {
+pub(crate) fn bound_pod(name: &str) -> Value {
     let mut pod = pod(name);
     pod["spec"]["nodeName"] = json!("no-such-node");
     pod
 }
 
 /// A Deployment that makes no pods in a real cluster: it is paused before its first ReplicaSet.
-pub fn deployment(name: &str) -> Value {
+pub(crate) fn deployment(name: &str) -> Value {
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
         "spec": {
@@ -76,32 +76,32 @@ pub fn deployment(name: &str) -> Value {
     })
 }
 
-pub fn version(object: &Value) -> u64 {
+pub(crate) fn version(object: &Value) -> u64 {
     object["metadata"]["resourceVersion"].as_str().expect("a resourceVersion").parse().expect("a number")
 }
 
-pub fn generation(object: &Value) -> u64 {
+pub(crate) fn generation(object: &Value) -> u64 {
     object["metadata"]["generation"].as_u64().expect("a generation")
 }
 
-pub fn names(list: &Value) -> Vec<&str> {
+pub(crate) fn names(list: &Value) -> Vec<&str> {
     let items = list["items"].as_array().expect("items");
     items.iter().filter_map(|item| item["metadata"]["name"].as_str()).collect()
 }
 
 /// The causes of a refusal as (field, reason).
-pub fn causes(status: &Value) -> Vec<(String, String)> {
+pub(crate) fn causes(status: &Value) -> Vec<(String, String)> {
     let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
     let causes = status["details"]["causes"].as_array().cloned().unwrap_or_default();
     causes.iter().map(|c| (text(&c["field"]), text(&c["reason"]))).collect()
 }
 
-pub fn message(status: &Value) -> &str {
+pub(crate) fn message(status: &Value) -> &str {
     status["message"].as_str().unwrap_or_default()
 }
 
 /// The managers of an object as "manager operation subresource".
-pub fn managers(object: &Value) -> Vec<String> {
+pub(crate) fn managers(object: &Value) -> Vec<String> {
     let entries = object["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
     let mut all: Vec<String> = entries
         .iter()
@@ -115,7 +115,7 @@ pub fn managers(object: &Value) -> Vec<String> {
 }
 
 /// The `fieldsV1` of one applying manager; `Null` when it has none.
-pub fn fields_of(object: &Value, manager: &str, subresource: &str) -> Value {
+pub(crate) fn fields_of(object: &Value, manager: &str, subresource: &str) -> Value {
     let entries = object["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
     let mine = entries.iter().find(|e| {
         e["manager"] == manager
