@@ -17,13 +17,13 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep_until, timeout},
 };
 
-use crate::{cli::many_threads, demo::default_binary};
+use crate::{cli::many_threads, roompin::default_binary};
 use ground::Ground;
 use observer::Observer;
 use result::{ChaosEvent, ChaosRun};
 use script::{Node, Script, ScriptError};
 pub use targets::TargetError;
-use targets::{Haproxy, Random, Roompin, Setup, Target};
+use targets::{Fleet, Haproxy, Random, Roompin, Setup, Target};
 use view::View;
 use world::World;
 
@@ -136,8 +136,11 @@ async fn carry_out(options: &Options, ground: Ground) -> Result<ChaosRun, ChaosE
     let setup =
         Setup { folder: folder.path().to_owned(), places: places.clone(), ttl_s: TTL_S, max_pins: options.max_pins };
     let target: Box<dyn Target> = match &options.target {
-        Choice::Roompin(binary) => Box::new(Roompin::new(binary.clone().unwrap_or_else(default_binary), setup)?),
-        Choice::Haproxy(binary) => Box::new(Haproxy::new(binary.clone(), setup)?),
+        Choice::Roompin(binary) => {
+            let binary = binary.clone().unwrap_or_else(default_binary);
+            Box::new(Fleet::new(Roompin::new(binary, setup)?)?)
+        }
+        Choice::Haproxy(binary) => Box::new(Fleet::new(Haproxy::new(binary.clone(), setup))?),
         Choice::Random => Box::new(Random::new(setup)),
     };
     let mut run = ChaosRun {
@@ -205,7 +208,7 @@ async fn play(script: &Script, world: &mut World, observer: &Observer, run: &mut
     let steps = async {
         for step in &script.steps {
             sleep_until(observer.at(step.at)).await;
-            if let Some(words) = world.ended() {
+            if let Some(words) = world.ended().await {
                 let _ = news.send((observer.now(), None, Some(words)));
             }
             let (t_ms, what) = (observer.now(), step.action.to_string());
@@ -215,7 +218,7 @@ async fn play(script: &Script, world: &mut World, observer: &Observer, run: &mut
             let _ = news.send((t_ms, Some(event), problem));
         }
         sleep_until(observer.at(script.until)).await;
-        if let Some(words) = world.ended() {
+        if let Some(words) = world.ended().await {
             let _ = news.send((observer.now(), None, Some(words)));
         }
     };

@@ -89,8 +89,8 @@ impl World {
     }
 
     /// A replica that ended without having been told to.
-    pub(super) fn ended(&mut self) -> Option<String> {
-        self.target.ended()
+    pub(super) async fn ended(&mut self) -> Option<String> {
+        self.target.ended().await
     }
 
     /// Ends all replicas, in no order.
