@@ -122,6 +122,9 @@ pub struct SplitRun {
     pub replicas: usize,
     /// Rooms that were to be opened.
     pub asked: usize,
+    /// Decisions that replicas of ours took without hearing from each other in time.
+    #[serde(default)]
+    pub late: Option<u64>,
     /// What came out.
     pub run: ConferenceRun,
 }

@@ -193,6 +193,15 @@ impl VersusRun {
             row("stolen by the hypervisor, at most", "%", &|r| core(r, |core| core.stolen)),
             row("errors, wrong shards", "", &|r| Some(float(r.failures()))),
         ];
+        for replicas in REPLICAS.into_iter().filter(|&replicas| replicas > 1) {
+            let late = |subject: &SubjectRun| {
+                let runs = subject.splits.iter().filter(|split| split.replicas == replicas);
+                let late: Option<Vec<u64>> = runs.map(|split| split.late).collect();
+                late.filter(|late| !late.is_empty()).map(|late| float(late.iter().sum())).into_iter().collect()
+            };
+            let label = format!("decisions without the others in time, {}", through(replicas));
+            rows.push(Row::of(label, "", Better::Neither, &self.subjects.iter().map(late).collect::<Vec<_>>()));
+        }
         for row in &mut rows {
             row.ratios.fill(None);
         }

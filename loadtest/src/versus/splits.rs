@@ -60,6 +60,7 @@ async fn gaps(
 ) -> Result<Vec<SplitRun>, VersusError> {
     let replicas = Replicas::start(workshop, subject, count, shards).await?;
     let mut runs = Vec::new();
+    let mut late_before = replicas.late().await?;
     for gap_ms in GAPS_MS {
         let asked = rooms.div_ceil(GAPS_MS.len());
         let plan = plan(options, replicas.addresses.clone(), gap_ms, asked);
@@ -68,7 +69,10 @@ async fn gaps(
             () = pages::browse(&plan.targets, options.seed) => continue,
         };
         let run = run.map_err(|source| VersusError::Load { subject: subject.name(), source })?;
-        runs.push(SplitRun { gap_ms, replicas: count, asked, run });
+        let late_after = replicas.late().await?;
+        let late = late_after.zip(late_before).map(|(after, before)| after.saturating_sub(before));
+        late_before = late_after;
+        runs.push(SplitRun { gap_ms, replicas: count, asked, late, run });
     }
     replicas.end().await?;
     Ok(runs)

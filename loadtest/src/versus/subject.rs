@@ -91,6 +91,8 @@ impl Workshop {
 pub struct Replicas {
     /// Where they serve.
     pub addresses: Vec<SocketAddr>,
+    /// Admin ports of ours, where they share their pins.
+    admin: Vec<SocketAddr>,
     processes: Vec<Child>,
 }
 
@@ -134,6 +136,24 @@ impl Replicas {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.processes.first().and_then(Child::pid).unwrap_or_default()
+    }
+
+    /// Decisions that ours have taken so far without hearing from each other in time: the one way in which they can
+    /// split a room without a partition. `None` where there is no such thing.
+    ///
+    /// # Errors
+    /// When one does not tell.
+    pub async fn late(&self) -> Result<Option<u64>, VersusError> {
+        let http = http_client()?;
+        let mut all = None;
+        for admin in &self.admin {
+            let told =
+                async { http.get(format!("http://{admin}/metrics")).send().await?.error_for_status()?.text().await };
+            let told =
+                told.await.map_err(|error| ChildError::io("metrics of a replica")(std::io::Error::other(error)))?;
+            all = Some(all.unwrap_or(0) + late_claims(&told));
+        }
+        Ok(all)
     }
 
     /// Ends them.
@@ -188,7 +208,8 @@ async fn start_once(
             Subject::Kubernetes | Subject::ConsistentHash => peer(&mut processes, &spots).await?,
         }
     }
-    Ok(Replicas { addresses: serving.to_vec(), processes })
+    let admin = if subject == Subject::Roompin && count > 1 { admin.to_vec() } else { Vec::new() };
+    Ok(Replicas { addresses: serving.to_vec(), admin, processes })
 }
 
 /// Ours: everything at its default, but for one thread and quiet logs. One alone has no `cluster`.
@@ -270,4 +291,24 @@ async fn share(processes: &mut [Child], spots: &[Spot], http: &reqwest::Client) 
         process.ready(probe).await?;
     }
     Ok(())
+}
+
+/// Claims that nobody answered in time, and decisions that nobody confirmed in time, in a replica's metrics.
+fn late_claims(metrics: &str) -> u64 {
+    let late = ["roompin_claim_seconds_count{outcome=\"fallback\"}", "roompin_claims_unconfirmed_total"];
+    let values = metrics.lines().filter_map(|line| line.rsplit_once(' '));
+    values.filter(|(name, _)| late.contains(name)).filter_map(|(_, value)| value.parse::<u64>().ok()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::late_claims;
+
+    #[test]
+    fn late_claims_are_read_from_metrics() {
+        let metrics = "# HELP roompin_claims_unconfirmed_total Decisions.\nroompin_claims_unconfirmed_total 3\n\
+                       roompin_claim_seconds_count{outcome=\"fallback\"} 4\nroompin_claim_seconds_count{outcome=\"own\"} 9\n";
+        assert_eq!(late_claims(metrics), 7);
+        assert_eq!(late_claims(""), 0);
+    }
 }

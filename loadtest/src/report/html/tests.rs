@@ -73,7 +73,7 @@ fn split(gap_ms: u64, replicas: usize, split_share: f64) -> SplitRun {
         errors: 0,
         seed: 1,
     };
-    SplitRun { gap_ms, replicas, asked: 1000, run }
+    SplitRun { gap_ms, replicas, asked: 1000, late: None, run }
 }
 
 fn subject(id: &str, name: &str, speed: f64, shares: [f64; 2]) -> SubjectRun {
