@@ -180,6 +180,7 @@ async fn carry_out(options: &Options, ground: Ground) -> Result<ChaosRun, ChaosE
 
     run.seconds = options.script.until.as_secs_f64();
     run.totals = observer.totals();
+    run.late = world.late().await;
     (run.violations, run.violations_total) = observer.violations(0);
     stop.send_replace(true);
     let mut crowd = crowd;

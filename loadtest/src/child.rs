@@ -203,6 +203,20 @@ impl Child {
     }
 }
 
+/// Ends them all.
+///
+/// # Errors
+/// When one has ended by itself before: its end and its last words.
+pub async fn end_all(mut children: Vec<Child>) -> Result<(), ChildError> {
+    for child in &mut children {
+        child.still_runs().await?;
+    }
+    for child in children {
+        child.end().await;
+    }
+    Ok(())
+}
+
 /// Reads to the end, so that the process never waits for us, and keeps the last [`KEPT`] bytes.
 async fn keep(mut out: impl AsyncRead + Unpin, words: Arc<Mutex<VecDeque<u8>>>) {
     let mut buffer = vec![0; 4096];

@@ -81,3 +81,51 @@ pub(crate) fn write_secret(path: &Path, text: &str) -> io::Result<()> {
     let mut options = fs::File::options();
     options.write(true).create(true).truncate(true).mode(0o600).open(path)?.write_all(text.as_bytes())
 }
+
+/// Decisions that a replica has taken without hearing from the others in time: claims that nobody answered, and
+/// decisions that nobody confirmed. `url` is that of its metrics.
+pub(crate) async fn late_claims(http: &reqwest::Client, url: &str, token: Option<&str>) -> Result<u64, reqwest::Error> {
+    let request = http.get(url);
+    let request = if let Some(token) = token { request.bearer_auth(token) } else { request };
+    let metrics = request.send().await?.error_for_status()?.bytes().await?;
+    Ok(late_in(&String::from_utf8_lossy(&metrics)))
+}
+
+fn late_in(metrics: &str) -> u64 {
+    let late = ["roompin_claim_seconds_count{outcome=\"fallback\"}", "roompin_claims_unconfirmed_total"];
+    let values = metrics.lines().filter_map(|line| line.rsplit_once(' '));
+    values.filter(|(name, _)| late.contains(name)).filter_map(|(_, value)| value.parse::<u64>().ok()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn late_claims_are_read_from_metrics() {
+        let metrics = "# HELP roompin_claims_unconfirmed_total Decisions.\nroompin_claims_unconfirmed_total 3\n\
+                       roompin_claim_seconds_count{outcome=\"fallback\"} 4\nroompin_claim_seconds_count{outcome=\"own\"} 9\n";
+        assert_eq!(late_in(metrics), 7);
+        assert_eq!(late_in(""), 0);
+    }
+
+    #[test]
+    fn a_configuration_names_what_it_is_given() {
+        let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        let (all, key) = ([at(3), at(4)], Path::new("/k"));
+        let sharing = Some(Sharing { own: at(3), all: &all, key });
+        let config =
+            Config { listen: at(1), admin: at(2), token: Some(Path::new("/t")), sharing, more: "threads: 1\n" };
+        let shard = Shard { name: "a", address: at(5), state: Some("draining") };
+        let text = config.text([shard, Shard { state: None, ..shard }]);
+        for line in [
+            "    - { name: a, address: \"127.0.0.1:5\", state: draining }",
+            "    - { name: a, address: \"127.0.0.1:5\" }",
+            "admin: { address: \"127.0.0.1:2\", token_file: \"/t\" }",
+            "cluster: { listen: \"127.0.0.1:3\", peers: [\"127.0.0.1:3\", \"127.0.0.1:4\"], key_file: \"/k\" }",
+            "threads: 1",
+        ] {
+            assert!(text.lines().any(|has| has == line), "{line}\n{text}");
+        }
+    }
+}

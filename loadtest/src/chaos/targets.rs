@@ -108,6 +108,9 @@ pub(crate) trait Target: Send {
     /// When one does not take it in time.
     async fn set_shards(&mut self, shards: &[ShardEntry]) -> Result<(), TargetError>;
 
+    /// Decisions that replicas took without hearing from each other in time; `None` where there is no such thing.
+    async fn late(&self) -> Option<u64>;
+
     /// Says which replica ended without having been told to, once for each.
     async fn ended(&mut self) -> Option<String>;
 }

@@ -93,6 +93,11 @@ impl World {
         self.target.ended().await
     }
 
+    /// Decisions that replicas took without hearing from each other in time.
+    pub(super) async fn late(&self) -> Option<u64> {
+        self.target.late().await
+    }
+
     /// Ends all replicas, in no order.
     pub(super) async fn end(mut self) {
         self.stutters.clear();

@@ -5,7 +5,7 @@ use std::{env, ffi::OsString, net::SocketAddr, time::Duration};
 use tokio::process::Command;
 
 use super::VersusError;
-use crate::child::{Child, ChildError};
+use crate::child::{Child, ChildError, end_all};
 
 /// Shards that serve.
 #[derive(Debug)]
@@ -43,14 +43,8 @@ impl Shards {
     ///
     /// # Errors
     /// When one has ended before.
-    pub async fn end(mut self) -> Result<(), VersusError> {
-        for process in &mut self.processes {
-            process.still_runs().await?;
-        }
-        for process in self.processes {
-            process.end().await;
-        }
-        Ok(())
+    pub async fn end(self) -> Result<(), VersusError> {
+        Ok(end_all(self.processes).await?)
     }
 }
 

@@ -12,10 +12,10 @@ use tokio::{process::Command, time::Instant};
 
 use super::VersusError;
 use crate::{
-    child::{Child, ChildError, http_client},
+    child::{Child, ChildError, end_all, http_client},
     haproxy::{self, Blanks},
     ports,
-    roompin::{Config, Shard, Sharing, write_key},
+    roompin::{Config, Shard, Sharing, late_claims, write_key},
 };
 
 /// Starts when somebody else took a port that was free a moment ago.
@@ -147,11 +147,9 @@ impl Replicas {
         let http = http_client()?;
         let mut all = None;
         for admin in &self.admin {
-            let told =
-                async { http.get(format!("http://{admin}/metrics")).send().await?.error_for_status()?.text().await };
-            let told =
-                told.await.map_err(|error| ChildError::io("metrics of a replica")(std::io::Error::other(error)))?;
-            all = Some(all.unwrap_or(0) + late_claims(&told));
+            let told = late_claims(&http, &format!("http://{admin}/metrics"), None).await;
+            let told = told.map_err(|error| ChildError::io("metrics of a replica")(std::io::Error::other(error)))?;
+            all = Some(all.unwrap_or(0) + told);
         }
         Ok(all)
     }
@@ -160,14 +158,8 @@ impl Replicas {
     ///
     /// # Errors
     /// When one has ended before.
-    pub async fn end(mut self) -> Result<(), VersusError> {
-        for process in &mut self.processes {
-            process.still_runs().await?;
-        }
-        for process in self.processes {
-            process.end().await;
-        }
-        Ok(())
+    pub async fn end(self) -> Result<(), VersusError> {
+        Ok(end_all(self.processes).await?)
     }
 }
 
@@ -291,24 +283,4 @@ async fn share(processes: &mut [Child], spots: &[Spot], http: &reqwest::Client) 
         process.ready(probe).await?;
     }
     Ok(())
-}
-
-/// Claims that nobody answered in time, and decisions that nobody confirmed in time, in a replica's metrics.
-fn late_claims(metrics: &str) -> u64 {
-    let late = ["roompin_claim_seconds_count{outcome=\"fallback\"}", "roompin_claims_unconfirmed_total"];
-    let values = metrics.lines().filter_map(|line| line.rsplit_once(' '));
-    values.filter(|(name, _)| late.contains(name)).filter_map(|(_, value)| value.parse::<u64>().ok()).sum()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::late_claims;
-
-    #[test]
-    fn late_claims_are_read_from_metrics() {
-        let metrics = "# HELP roompin_claims_unconfirmed_total Decisions.\nroompin_claims_unconfirmed_total 3\n\
-                       roompin_claim_seconds_count{outcome=\"fallback\"} 4\nroompin_claim_seconds_count{outcome=\"own\"} 9\n";
-        assert_eq!(late_claims(metrics), 7);
-        assert_eq!(late_claims(""), 0);
-    }
 }

@@ -33,6 +33,11 @@ pub(crate) trait Kind: Send + Sync {
     /// Answers with success when a replica serves.
     fn ready_url(&self, replica: usize) -> String;
 
+    /// Decisions that a replica has taken without hearing from the others in time, if it counts them and says so.
+    async fn late(&self, _replica: usize) -> Option<u64> {
+        None
+    }
+
     /// A replica serves, and knows what its configuration can say.
     async fn started(&self, replica: usize, shards: &[ShardEntry]) -> Result<(), TargetError>;
 
@@ -57,6 +62,8 @@ pub(crate) struct Fleet<K> {
     kind: K,
     shards: Vec<ShardEntry>,
     replicas: BTreeMap<usize, Replica>,
+    /// Late decisions of those that are no more.
+    late: Option<u64>,
     http: reqwest::Client,
 }
 
@@ -73,8 +80,20 @@ impl<K: Kind> Fleet<K> {
     /// # Errors
     /// When there is no HTTP client.
     pub(crate) fn new(kind: K) -> Result<Self, TargetError> {
-        Ok(Self { kind, shards: Vec::new(), replicas: BTreeMap::new(), http: http_client()? })
+        Ok(Self { kind, shards: Vec::new(), replicas: BTreeMap::new(), late: None, http: http_client()? })
     }
+}
+
+impl<K: Kind> Fleet<K> {
+    /// Nothing of one that stands still: it would not answer.
+    async fn late_of(&self, replica: usize) -> Option<u64> {
+        if self.replicas.get(&replica)?.paused { None } else { self.kind.late(replica).await }
+    }
+}
+
+/// The sum of what is known.
+fn add(a: Option<u64>, b: Option<u64>) -> Option<u64> {
+    a.zip(b).map(|(a, b)| a + b).or(a).or(b)
 }
 
 #[async_trait]
@@ -102,6 +121,7 @@ impl<K: Kind> Target for Fleet<K> {
     }
 
     async fn stop(&mut self, replica: usize, orderly: bool) {
+        self.late = add(self.late, self.late_of(replica).await);
         match self.replicas.remove(&replica) {
             Some(replica) if orderly => replica.process.end_orderly(self.kind.farewell(), LEAVE_TIMEOUT).await,
             Some(replica) => replica.process.end().await,
@@ -129,6 +149,14 @@ impl<K: Kind> Target for Fleet<K> {
             .map(|(&replica, Replica { process, paused })| Listener { replica, process, listens: !paused })
             .collect();
         self.kind.tell(&listeners, &old, shards).await
+    }
+
+    async fn late(&self) -> Option<u64> {
+        let mut all = self.late;
+        for &replica in self.replicas.keys() {
+            all = add(all, self.late_of(replica).await);
+        }
+        all
     }
 
     async fn ended(&mut self) -> Option<String> {

@@ -99,6 +99,10 @@ impl Target for Random {
         Ok(())
     }
 
+    async fn late(&self) -> Option<u64> {
+        None
+    }
+
     async fn ended(&mut self) -> Option<String> {
         None
     }

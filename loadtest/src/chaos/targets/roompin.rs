@@ -13,7 +13,7 @@ use tokio::{
 use super::{Kind, Listener, Rules, Setup, ShardEntry, ShardState, TargetError, name_of};
 use crate::{
     child::{ChildError, http_client},
-    roompin::{Config, Shard, Sharing, write_key, write_secret},
+    roompin::{Config, Shard, Sharing, late_claims, write_key, write_secret},
 };
 
 /// For all replicas to take a new list of shards.
@@ -22,6 +22,9 @@ const RELOAD_TIMEOUT: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(30);
 /// Bearer of the admin ports, which are on no loopback in a namespace. They can be reached from there only.
 const TOKEN: &str = "roompin-chaos-roompin-chaos-roompin-chaos";
+
+/// A lone replica's pin is on disk this long after it was made, at most: the snapshot's interval and the time to write it.
+const DURABLE_MS: u64 = 2_500;
 
 /// Replicas of `roompin-proxy`.
 #[derive(Debug)]
@@ -93,9 +96,10 @@ impl Kind for Roompin {
     }
 
     fn rules(&self) -> Rules {
-        // All replicas have the same table, and a pin that one forgets lives on in the others.
-        let bound = Some(self.setup.max_pins);
-        Rules { ttl_ms: self.setup.ttl_s * 1_000, bound, ..Rules::default() }
+        let Setup { places, ttl_s, max_pins, .. } = &self.setup;
+        // All replicas have the same table, and a pin that one forgets lives on in the others, if there are any.
+        let durable_ms = if places.len() > 1 { 0 } else { DURABLE_MS };
+        Rules { ttl_ms: ttl_s * 1_000, bound: Some(*max_pins), durable_ms, ..Rules::default() }
     }
 
     fn setup(&self) -> &Setup {
@@ -142,6 +146,11 @@ impl Kind for Roompin {
 
     fn ready_url(&self, replica: usize) -> String {
         format!("http://{}/readyz", self.setup.places[replica - 1].admin)
+    }
+
+    async fn late(&self, replica: usize) -> Option<u64> {
+        let url = format!("http://{}/metrics", self.setup.places[replica - 1].admin);
+        late_claims(&self.http, &url, Some(TOKEN)).await.ok()
     }
 
     async fn started(&self, _replica: usize, _shards: &[ShardEntry]) -> Result<(), TargetError> {
