@@ -68,6 +68,8 @@ pub struct Options {
     pub script: Script,
     /// Decides who comes when.
     pub seed: u64,
+    /// How long replicas of ours wait for each other, on a machine that may be too busy for the default.
+    pub claim_timeout: Option<Duration>,
     /// Use network namespaces where that is allowed.
     pub namespaces: bool,
 }
@@ -133,8 +135,13 @@ async fn carry_out(options: &Options, ground: Ground) -> Result<ChaosRun, ChaosE
     let places: Vec<_> = places.collect::<Result<_, _>>().map_err(failed("network of a replica"))?;
     let addresses = places.iter().map(|place| place.serve).collect();
     let doors = Arc::new(crowd::Doors { addresses, spread: options.spread });
-    let setup =
-        Setup { folder: folder.path().to_owned(), places: places.clone(), ttl_s: TTL_S, max_pins: options.max_pins };
+    let setup = Setup {
+        folder: folder.path().to_owned(),
+        places: places.clone(),
+        ttl_s: TTL_S,
+        max_pins: options.max_pins,
+        claim_timeout: options.claim_timeout,
+    };
     let target: Box<dyn Target> = match &options.target {
         Choice::Roompin(binary) => {
             let binary = binary.clone().unwrap_or_else(default_binary);

@@ -8,6 +8,7 @@ use std::{
     net::SocketAddr,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// A shard in the list.
@@ -28,6 +29,8 @@ pub(crate) struct Sharing<'a> {
     pub(crate) all: &'a [SocketAddr],
     /// The file of [`write_key`].
     pub(crate) key: &'a Path,
+    /// How long they wait for each other, unless as long as by default.
+    pub(crate) claim_timeout: Option<Duration>,
 }
 
 /// One replica's configuration. What it does not name stays at its default.
@@ -54,10 +57,11 @@ impl Config<'_> {
         }
         let token = self.token.map(|token| format!(", token_file: \"{}\"", token.display())).unwrap_or_default();
         let _ = writeln!(text, "admin: {{ address: \"{}\"{token} }}", self.admin);
-        if let Some(Sharing { own, all, key }) = self.sharing {
+        if let Some(Sharing { own, all, key, claim_timeout }) = self.sharing {
             let peers: Vec<_> = all.iter().map(|peer| format!("\"{peer}\"")).collect();
             let (peers, key) = (peers.join(", "), key.display());
-            let _ = writeln!(text, "cluster: {{ listen: \"{own}\", peers: [{peers}], key_file: \"{key}\" }}");
+            let wait = claim_timeout.map(|wait| format!(", claim_timeout: {}ms", wait.as_millis())).unwrap_or_default();
+            let _ = writeln!(text, "cluster: {{ listen: \"{own}\", peers: [{peers}], key_file: \"{key}\"{wait} }}");
         }
         text + "log: { level: warn, access: off }\n" + self.more
     }
@@ -113,7 +117,7 @@ mod tests {
     fn a_configuration_names_what_it_is_given() {
         let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
         let (all, key) = ([at(3), at(4)], Path::new("/k"));
-        let sharing = Some(Sharing { own: at(3), all: &all, key });
+        let sharing = Some(Sharing { own: at(3), all: &all, key, claim_timeout: Some(Duration::from_secs(1)) });
         let config =
             Config { listen: at(1), admin: at(2), token: Some(Path::new("/t")), sharing, more: "threads: 1\n" };
         let shard = Shard { name: "a", address: at(5), state: Some("draining") };
@@ -122,7 +126,7 @@ mod tests {
             "    - { name: a, address: \"127.0.0.1:5\", state: draining }",
             "    - { name: a, address: \"127.0.0.1:5\" }",
             "admin: { address: \"127.0.0.1:2\", token_file: \"/t\" }",
-            "cluster: { listen: \"127.0.0.1:3\", peers: [\"127.0.0.1:3\", \"127.0.0.1:4\"], key_file: \"/k\" }",
+            "cluster: { listen: \"127.0.0.1:3\", peers: [\"127.0.0.1:3\", \"127.0.0.1:4\"], key_file: \"/k\", claim_timeout: 1000ms }",
             "threads: 1",
         ] {
             assert!(text.lines().any(|has| has == line), "{line}\n{text}");

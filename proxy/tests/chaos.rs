@@ -1,5 +1,7 @@
 //! The proxy under `roompin-loadtest chaos`: whatever happens to replicas and shards, no promise of the design is broken.
 
+use std::time::Duration;
+
 use loadtest::chaos::{self, Choice, Options};
 
 /// Everything that can happen, one after the other. The people of a room come through both replicas, and the flood
@@ -29,6 +31,8 @@ fn no_promise_is_broken_while_replicas_and_shards_come_and_go() {
         spread: true,
         script: SCRIPT.parse().unwrap(),
         seed: 7,
+        // All the other tests run beside it on the same cores.
+        claim_timeout: Some(Duration::from_secs(1)),
         namespaces: true,
     };
     let run = chaos::run(&options, || Ok(std::future::pending())).unwrap();

@@ -32,6 +32,8 @@ pub(crate) struct Setup {
     pub ttl_s: u64,
     /// Most pins, where the target can be told.
     pub max_pins: usize,
+    /// How long our replicas wait for each other; `None` leaves it at the default.
+    pub claim_timeout: Option<Duration>,
 }
 
 /// What may come to a shard.

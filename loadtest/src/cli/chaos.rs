@@ -56,6 +56,10 @@ pub struct ChaosArgs {
     /// Print the script, and do nothing
     #[arg(long)]
     pub show: bool,
+    /// How long replicas of ours wait for each other before one decides alone [default: the proxy's]. On a machine that is
+    /// too busy for it, rooms are split without a partition
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub claim_timeout: Option<Duration>,
     /// Do not use network namespaces: everything is on loopback, and partitions are made by stopping processes
     #[arg(long)]
     pub no_namespaces: bool,
@@ -121,6 +125,7 @@ impl ChaosArgs {
             spread: !self.keep,
             script,
             seed: self.seed,
+            claim_timeout: self.claim_timeout,
             namespaces: !self.no_namespaces,
         }
     }

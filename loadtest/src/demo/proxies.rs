@@ -69,7 +69,7 @@ async fn start_once(
     let mut proxies = Vec::new();
     for (number, ((&address, &admin), &own)) in (1..).zip(serving.iter().zip(admin).zip(mesh)) {
         let name = format!("replica-{number}");
-        let sharing = Some(Sharing { own, all: mesh, key: &key });
+        let sharing = Some(Sharing { own, all: mesh, key: &key, claim_timeout: None });
         let text = Config { listen: address, admin, token: None, sharing, more: "" }
             .text(shards.iter().map(|shard| Shard { name: &shard.name, address: shard.addr, state: None }));
         let config = folder.join(format!("{name}.yaml"));

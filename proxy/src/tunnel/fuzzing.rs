@@ -6,7 +6,7 @@ use super::{
     frames::FrameFollower,
     handshake::{MAX_FIELDS, SHARD_HEADER, parse_answer, request},
 };
-use crate::front::{forwarded::Origin, fuzzing::read_head};
+use crate::front::{forwarded::Origin, fuzzing::read_head, head::HeadError};
 
 /// WebSocket frames: however they are cut, their ends are where the grammar says they are.
 pub(crate) fn frames(data: &[u8]) {
@@ -15,14 +15,13 @@ pub(crate) fn frames(data: &[u8]) {
     let mut at = 0;
     let mut end = 0;
     for piece in data.chunks(step) {
-        // The ends up to here, by the grammar.
-        let mut first = (end == at).then_some(end);
-        while end < at + piece.len() {
+        let reach = at + piece.len();
+        // The first end among these bytes, by the grammar.
+        let mut first = (at..=reach).contains(&end).then_some(end);
+        while end < reach {
             let Some(next) = end_of_frame(data, end) else { return };
             end = next;
-            if first.is_none() && end <= at + piece.len() {
-                first = Some(end);
-            }
+            first = first.or((end <= reach).then_some(end));
         }
         let mut closing = follower;
         let (expected, found) = (first.map(|end| end - at), closing.pass_to_boundary(piece));
@@ -54,7 +53,12 @@ pub(crate) fn upgrade(data: &[u8]) {
         [Origin::new(([203, 0, 113, 9], 1).into(), &trusted), Origin::new(([127, 0, 0, 1], 1).into(), &trusted)]
     {
         let Some(sent) = request(bytes, &origin) else { panic!("a checked head can be sent on") };
-        let (_, again) = read_head(&sent, sent.len()).expect("what is sent is checked as well").expect("a whole head");
+        let again = match read_head(&sent, sent.len()) {
+            Ok(Some((_, again))) => again,
+            // The shard may have another opinion of how many are too many.
+            Err(HeadError::TooManyFields) => continue,
+            other => panic!("{other:?}: what is sent is a whole head that passes the checks"),
+        };
         assert_eq!(again.len, sent.len(), "one head and nothing else");
         assert_eq!(again.path(&sent), head.path(bytes));
         assert_eq!((again.query(&sent), again.framing), (head.query(bytes), head.framing));

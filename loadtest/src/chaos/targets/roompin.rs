@@ -111,7 +111,7 @@ impl Kind for Roompin {
     }
 
     fn configure(&self, replica: usize, shards: &[ShardEntry]) -> io::Result<()> {
-        let Setup { folder, places, ttl_s, max_pins } = &self.setup;
+        let Setup { folder, places, ttl_s, max_pins, claim_timeout } = &self.setup;
         let place = &places[replica - 1];
         let all: Vec<SocketAddr> = places.iter().map(|place| place.peer).collect();
         let (token, key) = (self.token(), self.key());
@@ -127,7 +127,12 @@ impl Kind for Roompin {
             listen: place.serve,
             admin: place.admin,
             token: Some(&token),
-            sharing: (all.len() > 1).then_some(Sharing { own: place.peer, all: &all, key: &key }),
+            sharing: (all.len() > 1).then_some(Sharing {
+                own: place.peer,
+                all: &all,
+                key: &key,
+                claim_timeout: *claim_timeout,
+            }),
             more: &more,
         };
         let shards = shards.iter().map(|shard| Shard {
