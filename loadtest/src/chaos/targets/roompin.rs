@@ -26,6 +26,10 @@ const TOKEN: &str = "roompin-chaos-roompin-chaos-roompin-chaos";
 /// A lone replica's pin is on disk this long after it was made, at most: the snapshot's interval and the time to write it.
 const DURABLE_MS: u64 = 2_500;
 
+/// A replica with space for one more does not know of the room that another is just taking in: as many as a flood sends at
+/// once.
+const AT_ONCE: usize = 8;
+
 /// Replicas of `roompin-proxy`.
 #[derive(Debug)]
 pub(crate) struct Roompin {
@@ -98,8 +102,8 @@ impl Kind for Roompin {
     fn rules(&self) -> Rules {
         let Setup { places, ttl_s, max_pins, .. } = &self.setup;
         // All replicas have the same table, and a pin that one forgets lives on in the others, if there are any.
-        let durable_ms = if places.len() > 1 { 0 } else { DURABLE_MS };
-        Rules { ttl_ms: ttl_s * 1_000, bound: Some(*max_pins), durable_ms, ..Rules::default() }
+        let (durable_ms, at_once) = if places.len() > 1 { (0, AT_ONCE) } else { (DURABLE_MS, 0) };
+        Rules { ttl_ms: ttl_s * 1_000, bound: Some(*max_pins), at_once, durable_ms, ..Rules::default() }
     }
 
     fn setup(&self) -> &Setup {
