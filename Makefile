@@ -2,11 +2,15 @@
 # (as root, through apt), or says by name.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench deny build-tools bench-tools test-tools
+.PHONY: help demo test lint bench fuzz deny build-tools bench-tools test-tools
 
 CARGO ?= cargo
 LOADTEST = $(CARGO) run --quiet --release --package loadtest --
 DENY_VERSION := 0.20.2
+FUZZ_VERSION := 0.13.2
+# For `make fuzz`: which targets, and seconds for each.
+TARGETS = $(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs)))
+TIME = 60
 
 help: ## What there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -35,6 +39,16 @@ bench: build-tools bench-tools ## Roompin beside HAProxy on this machine: a tabl
 	$(LOADTEST) chaos haproxy --json target/report/chaos-haproxy.json || echo 'HAProxy broke promises: see the report'; \
 	$(LOADTEST) report target/report/*.json --out target/report/index.html && \
 	echo "target/report/index.html has it all" && exit $$failed
+
+fuzz: build-tools ## Random bytes for every decoder, 60 s each (TARGETS=… TIME=…); needs the nightly toolchain, see fuzz/README.md
+	@.ci/need cargo-fuzz@$(FUZZ_VERSION)
+	@# The versions that ship. What the fuzzer grows stays out of the corpus that is kept.
+	cp Cargo.lock fuzz/Cargo.lock
+	$(CARGO) +nightly fuzz build
+	@failed=0; for target in $(TARGETS); do \
+	mkdir -p fuzz/grown/$$target; \
+	$(CARGO) +nightly fuzz run $$target fuzz/grown/$$target fuzz/corpus/$$target -- \
+	-max_total_time=$(TIME) -max_len=4096 -timeout=10 -rss_limit_mb=4096 -print_final_stats=1 || failed=1; done; exit $$failed
 
 # The advisory database is not reachable from everywhere; `cargo deny check advisories` runs where it is.
 deny:

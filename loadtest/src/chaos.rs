@@ -17,13 +17,13 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep_until, timeout},
 };
 
-use crate::{cli::many_threads, demo::default_binary};
+use crate::{cli::many_threads, roompin::default_binary};
 use ground::Ground;
 use observer::Observer;
 use result::{ChaosEvent, ChaosRun};
 use script::{Node, Script, ScriptError};
 pub use targets::TargetError;
-use targets::{Haproxy, Random, Roompin, Setup, Target};
+use targets::{Fleet, Haproxy, Random, Roompin, Setup, Target};
 use view::View;
 use world::World;
 
@@ -68,6 +68,8 @@ pub struct Options {
     pub script: Script,
     /// Decides who comes when.
     pub seed: u64,
+    /// How long replicas of ours wait for each other, on a machine that may be too busy for the default.
+    pub claim_timeout: Option<Duration>,
     /// Use network namespaces where that is allowed.
     pub namespaces: bool,
 }
@@ -133,11 +135,19 @@ async fn carry_out(options: &Options, ground: Ground) -> Result<ChaosRun, ChaosE
     let places: Vec<_> = places.collect::<Result<_, _>>().map_err(failed("network of a replica"))?;
     let addresses = places.iter().map(|place| place.serve).collect();
     let doors = Arc::new(crowd::Doors { addresses, spread: options.spread });
-    let setup =
-        Setup { folder: folder.path().to_owned(), places: places.clone(), ttl_s: TTL_S, max_pins: options.max_pins };
+    let setup = Setup {
+        folder: folder.path().to_owned(),
+        places: places.clone(),
+        ttl_s: TTL_S,
+        max_pins: options.max_pins,
+        claim_timeout: options.claim_timeout,
+    };
     let target: Box<dyn Target> = match &options.target {
-        Choice::Roompin(binary) => Box::new(Roompin::new(binary.clone().unwrap_or_else(default_binary), setup)?),
-        Choice::Haproxy(binary) => Box::new(Haproxy::new(binary.clone(), setup)?),
+        Choice::Roompin(binary) => {
+            let binary = binary.clone().unwrap_or_else(default_binary);
+            Box::new(Fleet::new(Roompin::new(binary, setup)?)?)
+        }
+        Choice::Haproxy(binary) => Box::new(Fleet::new(Haproxy::new(binary.clone(), setup))?),
         Choice::Random => Box::new(Random::new(setup)),
     };
     let mut run = ChaosRun {
@@ -177,6 +187,7 @@ async fn carry_out(options: &Options, ground: Ground) -> Result<ChaosRun, ChaosE
 
     run.seconds = options.script.until.as_secs_f64();
     run.totals = observer.totals();
+    run.late = world.late().await;
     (run.violations, run.violations_total) = observer.violations(0);
     stop.send_replace(true);
     let mut crowd = crowd;
@@ -205,7 +216,7 @@ async fn play(script: &Script, world: &mut World, observer: &Observer, run: &mut
     let steps = async {
         for step in &script.steps {
             sleep_until(observer.at(step.at)).await;
-            if let Some(words) = world.ended() {
+            if let Some(words) = world.ended().await {
                 let _ = news.send((observer.now(), None, Some(words)));
             }
             let (t_ms, what) = (observer.now(), step.action.to_string());
@@ -215,7 +226,7 @@ async fn play(script: &Script, world: &mut World, observer: &Observer, run: &mut
             let _ = news.send((t_ms, Some(event), problem));
         }
         sleep_until(observer.at(script.until)).await;
-        if let Some(words) = world.ended() {
+        if let Some(words) = world.ended().await {
             let _ = news.send((observer.now(), None, Some(words)));
         }
     };

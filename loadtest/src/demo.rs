@@ -1,6 +1,5 @@
 //! `roompin-loadtest demo`: shards, proxies and conferences on this machine, and a table of who sits where.
 
-pub(crate) mod ports;
 mod proxies;
 mod view;
 
@@ -18,13 +17,11 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval},
 };
 
-pub(crate) use ports::pick as pick_ports;
-pub use proxies::StartError;
-pub(crate) use proxies::default_binary;
-
 use crate::{
+    child::ChildError,
     observer::Observer,
     report::{Screen, Sink, Verdict},
+    roompin::default_binary,
     scenario::{self, Plan, ROOMS, Spread, Target},
     stub::StubShard,
 };
@@ -70,7 +67,7 @@ pub struct Outcome {
 pub enum DemoError {
     /// A proxy did not become ready.
     #[error(transparent)]
-    Start(#[from] StartError),
+    Start(#[from] ChildError),
     /// This machine refused a socket, a directory or the terminal.
     #[error("{what}: {source}")]
     Io {
@@ -167,8 +164,8 @@ async fn confer(
             observer.failed(&"participants did not leave in time");
         }
     }
-    for proxy in &mut proxies {
-        proxy.kill().await;
+    for proxy in proxies {
+        proxy.end().await;
     }
     screen.close(&view.last_page(&observer, started.elapsed())).map_err(failed("terminal"))?;
     Ok(Outcome { verdict: observer.verdict(), interrupted })

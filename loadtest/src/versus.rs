@@ -4,9 +4,7 @@
 //! the others. The proxies take turns, so that a machine that is slow for a while is slow for all of them.
 
 pub mod cpu;
-pub mod haproxy;
 pub mod pages;
-pub mod process;
 pub mod progress;
 pub mod result;
 pub mod rounds;
@@ -17,7 +15,13 @@ pub mod stats;
 pub mod subject;
 pub mod table;
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use tokio::process::Command;
 
 use cpu::Cores;
 use progress::Progress;
@@ -25,7 +29,7 @@ use result::{Settings, SubjectRun, VersusRun};
 use shards::Shards;
 use subject::{Subject, Workshop};
 
-use crate::{load::LoadError, machine::Machine};
+use crate::{child::ChildError, load::LoadError, machine::Machine};
 
 /// What to compare, and how thoroughly.
 #[derive(Clone, Debug)]
@@ -48,8 +52,10 @@ pub struct Options {
     pub rooms: usize,
     /// Numbers of idle tunnels whose memory is measured; a number that comes twice is measured twice.
     pub idle: Vec<usize>,
-    /// Rooms of each run that counts splits.
+    /// New rooms that our proxy's splits are counted over, for each number of replicas.
     pub split_rooms: usize,
+    /// And those of the others.
+    pub split_rooms_others: usize,
     /// How long shards think in those.
     pub split_delay: Duration,
     /// Shards behind each proxy.
@@ -77,32 +83,9 @@ impl Options {
 /// Why there is no comparison.
 #[derive(Debug, thiserror::Error)]
 pub enum VersusError {
-    /// The system did not run a binary.
-    #[error("cannot run {}: {source}", binary.display())]
-    Run {
-        /// What was to be run.
-        binary: PathBuf,
-        /// The system's words.
-        source: io::Error,
-    },
-    /// A process ended, or did not get ready.
-    #[error("{name}: {state}. Its last words:\n{words}")]
-    NotReady {
-        /// The process.
-        name: String,
-        /// Its end.
-        state: String,
-        /// Tail of its log.
-        words: String,
-    },
-    /// This machine refused something.
-    #[error("{what}: {source}")]
-    Io {
-        /// What was tried.
-        what: &'static str,
-        /// The system's words.
-        source: io::Error,
-    },
+    /// A process did not start or ended, or this machine refused something.
+    #[error(transparent)]
+    Child(#[from] ChildError),
     /// Load could not be offered.
     #[error("{subject}: {source}")]
     Load {
@@ -113,24 +96,20 @@ pub enum VersusError {
     },
 }
 
-fn failed(what: &'static str) -> impl Fn(io::Error) -> VersusError {
-    move |source| VersusError::Io { what, source }
-}
-
 /// Compares. All processes it started have ended when it returns or is dropped.
 ///
 /// # Errors
 /// See [`VersusError`].
 pub async fn run(options: &Options) -> Result<VersusRun, VersusError> {
-    let versions =
-        [process::version(&options.roompin, "--version").await?, process::version(&options.haproxy, "-v").await?];
+    let versions = [version(&options.roompin, "--version").await?, version(&options.haproxy, "-v").await?];
     let machine = Machine::this();
-    let cores = Cores::choose(&cpu::allowed().map_err(failed("cores"))?);
+    let cores = Cores::choose(&cpu::allowed().map_err(ChildError::io("cores"))?);
     match &cores {
-        Some(cores) => cores.keep_off().await.map_err(failed("pinning to cores"))?,
+        Some(cores) => cores.keep_off().await.map_err(ChildError::io("pinning to cores"))?,
         None => tracing::warn!("one core for all: the results say little"),
     }
-    let folder = tempfile::Builder::new().prefix("roompin-versus-").tempdir().map_err(failed("temporary directory"))?;
+    let folder =
+        tempfile::Builder::new().prefix("roompin-versus-").tempdir().map_err(ChildError::io("temporary directory"))?;
     let workshop = Workshop {
         roompin: options.roompin.clone(),
         haproxy: options.haproxy.clone(),
@@ -178,7 +157,20 @@ fn settings(options: &Options, workshop: &Workshop) -> Settings {
         shards: options.shards,
         split_delay_ms: u64::try_from(options.split_delay.as_millis()).unwrap_or(u64::MAX),
         split_rooms: options.split_rooms,
+        split_rooms_others: options.split_rooms_others,
         proxy_core: workshop.core,
         seed: options.seed,
+    }
+}
+
+/// The first line that a binary says about its version.
+async fn version(binary: &Path, flag: &str) -> Result<String, ChildError> {
+    let failed = |source| ChildError::Run { binary: binary.to_owned(), source };
+    let output = Command::new(binary).arg(flag).stdin(Stdio::null()).output().await.map_err(failed)?;
+    let words = String::from_utf8_lossy(&output.stdout).into_owned();
+    match words.lines().find(|line| !line.trim().is_empty()) {
+        // HAProxy's address follows a dash.
+        Some(line) if output.status.success() => Ok(line.split(" - ").next().unwrap_or_default().trim().to_owned()),
+        _ => Err(failed(std::io::Error::other(format!("{flag} says nothing ({})", output.status)))),
     }
 }

@@ -28,9 +28,10 @@ fn words(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
-fn split_share(subject: &SubjectRun, replicas: usize, gap_ms: u64) -> Option<f64> {
+fn split_share(subject: &SubjectRun, replicas: usize, gap_ms: u64) -> f64 {
     let split = subject.splits.iter().find(|split| (split.replicas, split.gap_ms) == (replicas, gap_ms)).unwrap();
-    split.run.as_ref().map(|run| run.split_share)
+    assert_eq!((split.asked, split.run.rooms), (60, 60), "{}", subject.id);
+    split.run.split_share
 }
 
 #[test]
@@ -52,18 +53,21 @@ fn a_quick_comparison_has_every_figure_and_the_published_configuration_splits() 
     assert_eq!(run.failures(), 0);
     let [ours, kubernetes, hash] = &run.subjects[..] else { panic!("three proxies") };
     for subject in [ours, kubernetes, hash] {
-        assert_eq!((subject.rounds.len(), subject.memory.len(), subject.splits.len()), (1, 1, 8), "{}", subject.id);
+        assert_eq!((subject.rounds.len(), subject.memory.len(), subject.splits.len()), (1, 1, 12), "{}", subject.id);
         let round = &subject.rounds[0];
         assert!(round.tunnels_peak.run.round_trips > 0 && round.requests_peak.run.requests > 0, "{}", subject.id);
         assert!(round.tunnels_half.run.round_trips > 0 && round.requests_half.run.requests > 0, "{}", subject.id);
     }
-    assert!(split_share(kubernetes, 1, 0).unwrap() > 0.5, "round robin and a pin stored too late");
-    assert!([0, 1, 5, 20].iter().all(|&gap| split_share(ours, 1, gap) == Some(0.0)));
-    assert_eq!(split_share(ours, 2, 0), None, "our replicas do not share pins yet");
-    for replicas in [1, 2] {
-        assert!(split_share(hash, replicas, 0).is_some() && split_share(kubernetes, replicas, 20).is_some());
+    assert!(split_share(kubernetes, 1, 0) > 0.5, "round robin and a pin stored too late");
+    for replicas in [1, 2, 5] {
+        for gap in [0, 1, 5, 20] {
+            assert!(split_share(ours, replicas, gap) == 0.0, "{replicas} replicas, {gap} ms");
+            assert!((0.0..=1.0).contains(&split_share(hash, replicas, gap)));
+        }
     }
-    assert!(words(&output).contains("tunnel round trips") && words(&output).contains("not yet"), "{}", words(&output));
+    assert!(split_share(kubernetes, 5, 0) > 0.2, "peers that learn too late");
+    assert!(words(&output).contains("tunnel round trips"), "{}", words(&output));
+    assert!(words(&output).contains("Roompin: 0 of 720; HAProxy"), "{}", words(&output));
     let markdown = fs::read_to_string(file("versus.md")).unwrap();
     assert!(
         markdown.contains("| two replicas, 5 ms apart") && markdown.contains("versus haproxy --quick"),

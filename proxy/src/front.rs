@@ -6,6 +6,8 @@
 mod chunks;
 pub(crate) mod client;
 pub(crate) mod forwarded;
+#[cfg(any(fuzzing, test))]
+pub(crate) mod fuzzing;
 pub(crate) mod head;
 pub(crate) mod limits;
 pub(crate) mod listen;

@@ -9,6 +9,8 @@ pub mod config;
 pub mod discovery;
 mod edge;
 mod front;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 mod http;
 mod log;
 pub mod mesh;

@@ -14,6 +14,8 @@ mod advertise;
 mod counters;
 mod dial;
 mod frame;
+#[cfg(any(fuzzing, test))]
+pub(crate) mod fuzzing;
 mod handshake;
 mod hello;
 mod key;

@@ -6,6 +6,8 @@
 
 mod agent;
 mod error;
+#[cfg(any(fuzzing, test))]
+pub(crate) mod fuzzing;
 mod http;
 mod tcp;
 

@@ -5,6 +5,8 @@
 
 mod file;
 mod format;
+#[cfg(any(fuzzing, test))]
+pub(crate) mod fuzzing;
 mod scan;
 #[cfg(test)]
 mod tests;

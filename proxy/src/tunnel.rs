@@ -1,6 +1,8 @@
 //! Tunnels: WebSocket upgrades, relayed by us instead of pingora (see `docs/` and the design's "front door").
 
 mod frames;
+#[cfg(any(fuzzing, test))]
+pub(crate) mod fuzzing;
 mod handshake;
 pub(crate) mod registry;
 mod relay;

@@ -5,6 +5,8 @@
 
 mod claim;
 mod drive;
+#[cfg(any(fuzzing, test))]
+pub(crate) mod fuzzing;
 mod heal;
 mod join;
 mod members;

@@ -9,6 +9,8 @@
 
 pub mod agent_check;
 pub mod cluster;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 pub mod health;
 pub mod pin;
 pub mod placement;

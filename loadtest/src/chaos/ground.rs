@@ -14,7 +14,7 @@ pub(super) use netns::Netns;
 use netns::hub;
 
 use super::script::Node;
-use crate::demo::pick_ports;
+use crate::ports;
 
 /// Ports in a namespace of one's own.
 const SERVE: u16 = 80;
@@ -97,7 +97,7 @@ impl Ground {
     /// When the system does not give one.
     pub(crate) fn place(&self, node: Node) -> io::Result<Place> {
         let Some(hub) = &self.hub else {
-            let ports = pick_ports(&[0, 0, 0])?;
+            let ports = ports::pick(&[0, 0, 0])?;
             return Ok(Place { serve: ports[0], admin: ports[1], peer: ports[2], net: None });
         };
         let ip = address(node);

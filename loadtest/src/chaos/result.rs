@@ -38,6 +38,10 @@ pub struct ChaosRun {
     pub violations_total: u64,
     /// What went wrong with the run itself, such as a proxy that ended by itself or a step that could not be done.
     pub failures: Vec<String>,
+    /// Decisions that replicas took without hearing from each other in time, where a proxy counts them: with a partition
+    /// or a death that is right; without, it is a machine too slow for its clocks, and may split a room.
+    #[serde(default)]
+    pub late: Option<u64>,
     /// Sums over the run.
     pub totals: ChaosTotals,
 }

@@ -1,20 +1,25 @@
 //! What chaos is done to: proxies that can be started, killed, and told about shards.
 
+mod fleet;
 mod haproxy;
-mod process;
 mod random;
 mod roompin;
 
-use std::{io, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use async_trait::async_trait;
 
+pub(crate) use fleet::{Fleet, Kind, Listener};
 pub(crate) use haproxy::Haproxy;
-pub(crate) use process::Process;
 pub(crate) use random::Random;
 pub(crate) use roompin::Roompin;
 
 use super::{ground::Place, observer::Rules};
+use crate::child::ChildError;
+
+/// For a replica to leave in good order: ours has a `drain_delay`, a `drain_window` and what comes with them, HAProxy its
+/// `hard-stop-after`.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// What every target gets.
 #[derive(Debug)]
@@ -27,6 +32,8 @@ pub(crate) struct Setup {
     pub ttl_s: u64,
     /// Most pins, where the target can be told.
     pub max_pins: usize,
+    /// How long our replicas wait for each other; `None` leaves it at the default.
+    pub claim_timeout: Option<Duration>,
 }
 
 /// What may come to a shard.
@@ -56,24 +63,9 @@ pub(crate) struct ShardEntry {
 /// Why a target did not do what it should.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
-    /// A file, socket or process of this machine.
-    #[error("{what}: {source}")]
-    Io {
-        /// What was tried.
-        what: &'static str,
-        /// The system's words.
-        source: io::Error,
-    },
-    /// A replica did not become ready, or ended instead.
-    #[error("{name} {how}. Its last words:\n{log}")]
-    NotReady {
-        /// The replica.
-        name: String,
-        /// What it did instead.
-        how: String,
-        /// Tail of its log.
-        log: String,
-    },
+    /// A process, or this machine.
+    #[error(transparent)]
+    Child(#[from] ChildError),
     /// A replica did not take the new list of shards.
     #[error("{name} does not know the new list of shards: {why}")]
     Deaf {
@@ -82,12 +74,6 @@ pub enum TargetError {
         /// What was seen.
         why: String,
     },
-}
-
-impl TargetError {
-    fn io(what: &'static str) -> impl Fn(io::Error) -> Self {
-        move |source| Self::Io { what, source }
-    }
 }
 
 /// A proxy with replicas. Replicas are counted from 1. Dropping it ends all of them.
@@ -124,16 +110,13 @@ pub(crate) trait Target: Send {
     /// When one does not take it in time.
     async fn set_shards(&mut self, shards: &[ShardEntry]) -> Result<(), TargetError>;
 
+    /// Decisions that replicas took without hearing from each other in time; `None` where there is no such thing.
+    async fn late(&self) -> Option<u64>;
+
     /// Says which replica ended without having been told to, once for each.
-    fn ended(&mut self) -> Option<String>;
+    async fn ended(&mut self) -> Option<String>;
 }
 
 fn name_of(replica: usize) -> String {
     format!("replica-{replica}")
-}
-
-/// For looking whether a replica is ready, and what it knows.
-fn http_client() -> Result<reqwest::Client, TargetError> {
-    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(1)).build();
-    client.map_err(|error| TargetError::io("HTTP client")(io::Error::other(error)))
 }

@@ -83,6 +83,9 @@ impl View {
             totals.errors,
             totals.refused
         ));
+        if let Some(late) = run.late {
+            self.line(&format!("{late} decisions without the other replicas in time"));
+        }
         let mut counts = BTreeMap::<u8, u64>::new();
         for violation in &run.violations {
             *counts.entry(violation.invariant).or_default() += 1;

@@ -89,8 +89,13 @@ impl World {
     }
 
     /// A replica that ended without having been told to.
-    pub(super) fn ended(&mut self) -> Option<String> {
-        self.target.ended()
+    pub(super) async fn ended(&mut self) -> Option<String> {
+        self.target.ended().await
+    }
+
+    /// Decisions that replicas took without hearing from each other in time.
+    pub(super) async fn late(&self) -> Option<u64> {
+        self.target.late().await
     }
 
     /// Ends all replicas, in no order.

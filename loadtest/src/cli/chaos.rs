@@ -41,10 +41,9 @@ pub struct ChaosArgs {
     /// Most pins of a replica
     #[arg(long, default_value_t = 1_000, value_parser = count(1_000_000))]
     pub max_pins: usize,
-    /// Let participants of one room come through all replicas, or keep each room to one
-    /// [default: only haproxy, whose replicas share their table]
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
-    pub spread: Option<bool>,
+    /// Keep each room to one replica, instead of letting its participants come through all
+    #[arg(long)]
+    pub keep: bool,
     /// What is done and when, one step a line such as `at 5s kill replica-2 for 2s` [default: everything once, 60 s]
     #[arg(long, value_name = "FILE", conflicts_with = "random")]
     pub script: Option<PathBuf>,
@@ -57,6 +56,10 @@ pub struct ChaosArgs {
     /// Print the script, and do nothing
     #[arg(long)]
     pub show: bool,
+    /// How long replicas of ours wait for each other before one decides alone [default: the proxy's]. On a machine that is
+    /// too busy for it, rooms are split without a partition
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub claim_timeout: Option<Duration>,
     /// Do not use network namespaces: everything is on loopback, and partitions are made by stopping processes
     #[arg(long)]
     pub no_namespaces: bool,
@@ -119,9 +122,10 @@ impl ChaosArgs {
             rooms: self.rooms,
             participants: self.participants,
             max_pins: self.max_pins,
-            spread: self.spread.unwrap_or(self.target == TargetName::Haproxy),
+            spread: !self.keep,
             script,
             seed: self.seed,
+            claim_timeout: self.claim_timeout,
             namespaces: !self.no_namespaces,
         }
     }

@@ -7,10 +7,11 @@ use std::{
     time::Duration,
 };
 
+use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::{Exit, complain, interruption, one_thread, print_json};
+use super::{Exit, complain, duration, interruption, one_thread, print_json};
 use crate::{
     load::{LoadError, Watch},
     result::{Latency, Mode},
@@ -19,11 +20,42 @@ use crate::{
 /// Between two looks at how far it is.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Whether load is offered by the clock or in a closed loop: `rate` wins, else `in_flight`, else one per connection.
-pub(super) fn mode(rate: Option<f64>, in_flight: Option<usize>, connections: usize) -> Mode {
-    match rate {
-        Some(per_second) => Mode::Rate { per_second },
-        None => Mode::ClosedLoop { in_flight: in_flight.unwrap_or(connections) },
+/// How much load, and for how long; the same for all that measures.
+#[derive(Debug, Args)]
+pub struct Pace {
+    /// Per second by the clock, over all connections [default: a closed loop]
+    #[arg(long, value_name = "PER_SECOND", conflicts_with = "in_flight")]
+    pub rate: Option<f64>,
+    /// Under way at once in a closed loop [default: one per connection]
+    #[arg(long, value_name = "N")]
+    pub in_flight: Option<usize>,
+    /// Time under load before measuring
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1s")]
+    pub warm_up: Duration,
+    /// Time to measure
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5s")]
+    pub duration: Duration,
+    /// End the measuring after so many
+    #[arg(long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true)]
+    pub max: u64,
+    /// Print the result as one JSON line
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Pace {
+    /// Whether load is offered by the clock or in a closed loop: a rate wins, else `in_flight`, else one per connection.
+    #[must_use]
+    pub fn mode(&self, connections: usize) -> Mode {
+        match self.rate {
+            Some(per_second) => Mode::Rate { per_second },
+            None => Mode::ClosedLoop { in_flight: self.in_flight.unwrap_or(connections) },
+        }
+    }
+
+    /// How many there will be, where that is known.
+    pub(super) fn total(&self) -> Option<u64> {
+        (self.max < u64::MAX).then_some(self.max)
     }
 }
 

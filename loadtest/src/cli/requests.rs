@@ -1,12 +1,12 @@
 //! `requests`: sticky requests over kept-alive connections.
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use clap::Args;
 
 use super::{
-    Exit, duration,
-    load::{carry_out, mode, times},
+    Exit,
+    load::{Pace, carry_out, times},
 };
 use crate::load::{self, RequestPlan};
 
@@ -25,24 +25,9 @@ pub struct RequestsArgs {
     /// Path of the requests; ?room= is appended
     #[arg(long, default_value = "/_unlock")]
     pub path: String,
-    /// Requests per second by the clock, over all connections [default: a closed loop]
-    #[arg(long, value_name = "PER_SECOND", conflicts_with = "in_flight")]
-    pub rate: Option<f64>,
-    /// Requests under way at once in a closed loop [default: one per connection]
-    #[arg(long, value_name = "N")]
-    pub in_flight: Option<usize>,
-    /// Time under load before measuring
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1s")]
-    pub warm_up: Duration,
-    /// Time to measure
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5s")]
-    pub duration: Duration,
-    /// End the measuring after so many requests
-    #[arg(long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true)]
-    pub max: u64,
-    /// Print the result as one JSON line
-    #[arg(long)]
-    pub json: bool,
+    /// How much, and for how long.
+    #[command(flatten)]
+    pub pace: Pace,
     /// Names the rooms and draws which comes next
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -57,10 +42,10 @@ impl RequestsArgs {
             connections: self.connections,
             rooms: self.rooms,
             path: self.path.clone(),
-            mode: mode(self.rate, self.in_flight, self.connections),
-            warm_up: self.warm_up,
-            duration: self.duration,
-            max_requests: self.max,
+            mode: self.pace.mode(self.connections),
+            warm_up: self.pace.warm_up,
+            duration: self.pace.duration,
+            max_requests: self.pace.max,
             seed: self.seed,
         }
     }
@@ -71,8 +56,8 @@ impl RequestsArgs {
 pub fn run(args: &RequestsArgs) -> Exit {
     let plan = args.plan();
     carry_out(
-        args.json,
-        (args.max < u64::MAX).then_some(args.max),
+        args.pace.json,
+        args.pace.total(),
         async |watch| load::requests_with(&plan, &watch).await,
         |run| {
             format!(

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{
     Exit, duration,
-    load::{carry_out, mode, times},
+    load::{Pace, carry_out, times},
 };
 use crate::load::{self, IdlePlan, TunnelPlan};
 
@@ -25,21 +25,9 @@ pub struct TunnelsArgs {
     /// Payload of a message
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub message_bytes: usize,
-    /// Messages per second by the clock, over all tunnels [default: a closed loop]
-    #[arg(long, value_name = "PER_SECOND", conflicts_with = "in_flight")]
-    pub rate: Option<f64>,
-    /// Messages under way at once in a closed loop [default: one per tunnel]
-    #[arg(long, value_name = "N")]
-    pub in_flight: Option<usize>,
-    /// Time under load before measuring
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1s")]
-    pub warm_up: Duration,
-    /// Time to measure
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5s")]
-    pub duration: Duration,
-    /// End the measuring after so many messages
-    #[arg(long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true)]
-    pub max: u64,
+    /// How much, and for how long.
+    #[command(flatten)]
+    pub pace: Pace,
     /// Handshakes under way at once while opening
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub opening: usize,
@@ -55,9 +43,6 @@ pub struct TunnelsArgs {
     /// Wait before reading the memory
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1s")]
     pub settle: Duration,
-    /// Print the result as one JSON line
-    #[arg(long)]
-    pub json: bool,
     /// Names the rooms and fills the messages
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -72,10 +57,10 @@ impl TunnelsArgs {
             tunnels: self.tunnels,
             rooms: self.rooms,
             message_bytes: self.message_bytes,
-            mode: mode(self.rate, self.in_flight, self.tunnels),
-            warm_up: self.warm_up,
-            duration: self.duration,
-            max_round_trips: self.max,
+            mode: self.pace.mode(self.tunnels),
+            warm_up: self.pace.warm_up,
+            duration: self.pace.duration,
+            max_round_trips: self.pace.max,
             opening: self.opening,
             seed: self.seed,
         }
@@ -103,7 +88,7 @@ pub fn run(args: &TunnelsArgs) -> Exit {
     if let Some(pid) = args.pid {
         let plan = args.idle_plan(pid);
         return carry_out(
-            args.json,
+            args.pace.json,
             None,
             async |watch| load::idle_with(&plan, &watch).await,
             |run| {
@@ -122,8 +107,8 @@ pub fn run(args: &TunnelsArgs) -> Exit {
     }
     let plan = args.plan();
     carry_out(
-        args.json,
-        (args.max < u64::MAX).then_some(args.max),
+        args.pace.json,
+        args.pace.total(),
         async |watch| load::tunnels_with(&plan, &watch).await,
         |run| {
             format!(

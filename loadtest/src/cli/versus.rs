@@ -11,12 +11,14 @@ use clap::{Args, Subcommand};
 
 use super::{Exit, complain, duration, interruption, one_thread};
 use crate::{
-    demo,
+    child, roompin,
     versus::{self, Options, result::VersusRun, table},
 };
 
 /// Debian's.
 const HAPROXY: &str = "/usr/sbin/haproxy";
+/// Most new rooms that HAProxy's splits are counted over: where a few in a hundred are split, more show no more.
+const OTHERS: usize = 4_000;
 
 /// Arguments of `versus`.
 #[derive(Debug, Args)]
@@ -54,6 +56,10 @@ pub struct HaproxyArgs {
     /// Payload of a message, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = 512, value_parser = clap::value_parser!(u16).range(1..=32_768))]
     pub message: u16,
+    /// New rooms that our proxy's splits are counted over, for each number of replicas; HAProxy gets 4000 of them
+    /// at most [default: 100000; 240 with --quick]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(4..=1_000_000))]
+    pub split_rooms: Option<u32>,
     /// How long shards think about a first request while splits are counted
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "4ms")]
     pub split_delay: Duration,
@@ -76,9 +82,10 @@ impl HaproxyArgs {
     #[must_use]
     pub fn options(&self) -> Options {
         let quick = self.quick;
-        let (rounds, milliseconds) = if quick { (1, 200) } else { (5, 3_000) };
+        let (rounds, milliseconds, split_rooms) = if quick { (1, 200, 240) } else { (5, 3_000, 100_000) };
+        let split_rooms = self.split_rooms.map_or(split_rooms, |rooms| rooms as usize);
         Options {
-            roompin: self.proxy.clone().unwrap_or_else(demo::default_binary),
+            roompin: self.proxy.clone().unwrap_or_else(roompin::default_binary),
             haproxy: self.haproxy.clone(),
             rounds: self.rounds.unwrap_or(rounds).into(),
             duration: self.duration.unwrap_or(Duration::from_millis(milliseconds)),
@@ -87,7 +94,8 @@ impl HaproxyArgs {
             connections: 64,
             rooms: if quick { 100 } else { 1_000 },
             idle: if quick { vec![50] } else { vec![1_000, 2_000, 4_000, 4_000, 4_000] },
-            split_rooms: if quick { 60 } else { 1_000 },
+            split_rooms,
+            split_rooms_others: split_rooms.min(OTHERS),
             split_delay: self.split_delay,
             shards: 2,
             seed: self.seed,
@@ -130,7 +138,7 @@ pub fn run(args: &VersusArgs) -> Exit {
 }
 
 fn versus_io(source: io::Error) -> versus::VersusError {
-    versus::VersusError::Io { what: "runtime", source }
+    child::ChildError::io("runtime")(source).into()
 }
 
 fn tell(args: &HaproxyArgs, run: &VersusRun) -> io::Result<()> {

@@ -44,8 +44,10 @@ pub struct Settings {
     pub shards: usize,
     /// How long a shard thinks about a first request in the runs that count splits.
     pub split_delay_ms: u64,
-    /// Rooms of each run that counts splits.
+    /// New rooms that our proxy's splits are counted over, for each number of replicas.
     pub split_rooms: usize,
+    /// And those of the others.
+    pub split_rooms_others: usize,
     /// The core of the proxy under test, and that all else has others; `None` when nothing was pinned.
     pub proxy_core: Option<usize>,
     /// What made it repeatable.
@@ -118,6 +120,11 @@ pub struct SplitRun {
     pub gap_ms: u64,
     /// Processes of the proxy; the participants of a room come through different ones.
     pub replicas: usize,
-    /// What came out. `None`: the proxy cannot do this yet.
-    pub run: Option<ConferenceRun>,
+    /// Rooms that were to be opened.
+    pub asked: usize,
+    /// Decisions that replicas of ours took without hearing from each other in time.
+    #[serde(default)]
+    pub late: Option<u64>,
+    /// What came out.
+    pub run: ConferenceRun,
 }

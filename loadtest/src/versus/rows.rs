@@ -1,7 +1,7 @@
 //! The rows of the comparison, for the terminal, for Markdown and for HTML alike.
 
 use super::{
-    result::{Measured, Round, SplitRun, SubjectRun, VersusRun},
+    result::{Measured, Round, SubjectRun, VersusRun},
     splits::{GAPS_MS, REPLICAS},
     stats::{median, range, ratio},
 };
@@ -54,28 +54,20 @@ pub enum Cell {
         /// The largest.
         high: f64,
     },
-    /// It cannot do this yet.
-    NotYet,
     /// It was not measured.
     Missing,
 }
 
 impl Row {
     /// A row of one number per proxy and turn, perhaps with ratios.
-    fn of(label: &str, unit: &'static str, better: Better, values: &[Vec<f64>]) -> Self {
+    fn of(label: impl Into<String>, unit: &'static str, better: Better, values: &[Vec<f64>]) -> Self {
         let cell = |values: &Vec<f64>| match (median(values), range(values)) {
             (Some(median), Some((low, high))) => Cell::Value { median, low, high },
             _ => Cell::Missing,
         };
         let others = values.iter().skip(1);
         let ratios = others.map(|theirs| if better == Better::Neither { None } else { ratio(values.first()?, theirs) });
-        Self {
-            label: label.to_owned(),
-            unit,
-            better,
-            ratios: ratios.collect(),
-            cells: values.iter().map(cell).collect(),
-        }
+        Self { label: label.into(), unit, better, ratios: ratios.collect(), cells: values.iter().map(cell).collect() }
     }
 }
 
@@ -149,26 +141,40 @@ impl VersusRun {
     }
 
     fn splits(&self) -> Vec<Row> {
-        let combinations = REPLICAS.into_iter().flat_map(|replicas| GAPS_MS.map(|gap_ms| (replicas, gap_ms)));
-        let row = |(replicas, gap_ms)| {
-            let place = if replicas == 1 { "one process" } else { "two replicas" };
-            let cells = self.subjects.iter().map(|subject| {
-                let run = subject.splits.iter().find(|run| (run.replicas, run.gap_ms) == (replicas, gap_ms));
-                match run {
-                    Some(SplitRun { run: Some(run), .. }) => {
-                        let median = run.split_share * 100.0;
-                        Cell::Value { median, low: median, high: median }
-                    }
-                    Some(SplitRun { run: None, .. }) => Cell::NotYet,
-                    None => Cell::Missing,
-                }
-            });
-            let cells: Vec<_> = cells.collect();
-            // Ours is 0 or a mistake; a ratio would say nothing.
-            let ratios = vec![None; cells.len().saturating_sub(1)];
-            Row { label: format!("{place}, {gap_ms} ms apart"), unit: "%", better: Better::Lower, cells, ratios }
+        REPLICAS.into_iter().flat_map(|replicas| self.splits_through(replicas)).collect()
+    }
+
+    /// How many rooms there were, and how many of them were split at each gap. Ours is 0 or a mistake, so there are no
+    /// ratios.
+    fn splits_through(&self, replicas: usize) -> impl Iterator<Item = Row> {
+        let place = through(replicas);
+        let row = move |label, unit, better, value: &dyn Fn(&SubjectRun) -> Vec<f64>| {
+            let mut row = Row::of(label, unit, better, &self.subjects.iter().map(value).collect::<Vec<_>>());
+            row.ratios.fill(None);
+            row
         };
-        combinations.map(row).collect()
+        let rooms = row(format!("{place}, rooms"), "", Better::Neither, &|subject| {
+            let (rooms, _) = subject.rooms_and_splits(Some(replicas));
+            vec![float(rooms)]
+        });
+        let gaps = GAPS_MS.map(|gap_ms| {
+            row(format!("{place}, {gap_ms} ms apart"), "%", Better::Lower, &|subject| {
+                let same = subject.splits.iter().filter(|run| (run.replicas, run.gap_ms) == (replicas, gap_ms));
+                same.map(|split| split.run.split_share * 100.0).collect()
+            })
+        });
+        std::iter::once(rooms).chain(gaps)
+    }
+
+    /// For each proxy, how many of all the rooms were split, in one line.
+    #[must_use]
+    pub fn splits_in_words(&self) -> String {
+        let words = self.subjects.iter().map(|subject| {
+            let (rooms, splits) = subject.rooms_and_splits(None);
+            let count = |number| show_count(usize::try_from(number).unwrap_or(usize::MAX));
+            format!("{}: {} of {}", subject.name, count(splits), count(rooms))
+        });
+        format!("Rooms split, all gaps, 1, 2 and 5 replicas. {}", words.collect::<Vec<_>>().join("; "))
     }
 
     fn credibility(&self) -> Vec<Row> {
@@ -187,21 +193,39 @@ impl VersusRun {
             row("stolen by the hypervisor, at most", "%", &|r| core(r, |core| core.stolen)),
             row("errors, wrong shards", "", &|r| Some(float(r.failures()))),
         ];
+        for replicas in REPLICAS.into_iter().filter(|&replicas| replicas > 1) {
+            let late = |subject: &SubjectRun| {
+                let runs = subject.splits.iter().filter(|split| split.replicas == replicas);
+                let late: Option<Vec<u64>> = runs.map(|split| split.late).collect();
+                late.filter(|late| !late.is_empty()).map(|late| float(late.iter().sum())).into_iter().collect()
+            };
+            let label = format!("decisions without the others in time, {}", through(replicas));
+            rows.push(Row::of(label, "", Better::Neither, &self.subjects.iter().map(late).collect::<Vec<_>>()));
+        }
         for row in &mut rows {
             row.ratios.fill(None);
         }
         rows
     }
 
-    /// What went wrong: failed requests, tunnels and joins, answers from the wrong shard; and splits by ours.
+    /// What went wrong: failed requests, tunnels and joins, answers from the wrong shard; rooms that were to be opened
+    /// and were not; and splits by ours.
     #[must_use]
     pub fn failures(&self) -> u64 {
         let rounds = self.subjects.iter().flat_map(|subject| &subject.rounds).map(Round::failures);
-        let joins =
-            |subject: &SubjectRun| subject.splits.iter().filter_map(|split| split.run.clone()).collect::<Vec<_>>();
-        let errors = self.subjects.iter().flat_map(joins).map(|run| run.errors);
-        let ours = self.subjects.first().into_iter().flat_map(joins).map(|run| run.splits);
-        rounds.chain(errors).chain(ours).sum()
+        let runs = self.subjects.iter().flat_map(|subject| &subject.splits);
+        let joins = runs.map(|split| split.run.errors + (split.asked.saturating_sub(split.run.rooms)) as u64);
+        let ours = self.subjects.first().map_or(0, |ours| ours.rooms_and_splits(None).1);
+        rounds.chain(joins).sum::<u64>() + ours
+    }
+}
+
+impl SubjectRun {
+    /// Rooms in which two people met, and how many of them were split; of all runs, or of those through so many replicas.
+    #[must_use]
+    pub fn rooms_and_splits(&self, replicas: Option<usize>) -> (u64, u64) {
+        let runs = self.splits.iter().filter(|split| replicas.is_none_or(|replicas| split.replicas == replicas));
+        runs.fold((0, 0), |(rooms, splits), split| (rooms + split.run.rooms as u64, splits + split.run.splits))
     }
 }
 
@@ -210,6 +234,17 @@ impl Round {
         let tunnels = self.tunnels_peak.run.errors + self.tunnels_half.run.errors;
         let requests = [&self.requests_peak.run, &self.requests_half.run];
         tunnels + requests.into_iter().map(|run| run.errors + run.wrong_shard).sum::<u64>()
+    }
+}
+
+/// So many replicas in words.
+#[must_use]
+pub fn through(replicas: usize) -> String {
+    match replicas {
+        1 => "one process".to_owned(),
+        2 => "two replicas".to_owned(),
+        5 => "five replicas".to_owned(),
+        more => format!("{more} replicas"),
     }
 }
 

@@ -2,14 +2,17 @@
 
 use std::{env, ffi::OsString, net::SocketAddr, time::Duration};
 
-use super::{VersusError, process::Process};
+use tokio::process::Command;
+
+use super::VersusError;
+use crate::child::{Child, ChildError, end_all};
 
 /// Shards that serve.
 #[derive(Debug)]
 pub struct Shards {
     /// Name and address of each.
     pub list: Vec<(String, SocketAddr)>,
-    processes: Vec<Process>,
+    processes: Vec<Child>,
 }
 
 impl Shards {
@@ -18,7 +21,7 @@ impl Shards {
     /// # Errors
     /// See [`VersusError`].
     pub async fn start(count: usize, delay: Duration) -> Result<Self, VersusError> {
-        let own = env::current_exe().map_err(|source| VersusError::Io { what: "own binary", source })?;
+        let own = env::current_exe().map_err(ChildError::io("own binary"))?;
         let mut shards = Self { list: Vec::new(), processes: Vec::new() };
         for number in 1..=count {
             let name = format!("shard-{number}");
@@ -26,7 +29,9 @@ impl Shards {
             if !delay.is_zero() {
                 arguments.extend(["--delay".into(), format!("{}ms", delay.as_millis()).into()]);
             }
-            let mut process = Process::start(&name, &own, arguments, None)?;
+            let mut command = Command::new(&own);
+            command.args(arguments);
+            let mut process = Child::start(&name, command)?;
             let address = process.ready(async |words| address(words)).await?;
             shards.list.push((name, address));
             shards.processes.push(process);
@@ -38,12 +43,8 @@ impl Shards {
     ///
     /// # Errors
     /// When one has ended before.
-    pub async fn end(mut self) -> Result<(), VersusError> {
-        let alive = self.processes.iter_mut().try_for_each(Process::still_runs);
-        for process in self.processes {
-            process.end().await;
-        }
-        alive
+    pub async fn end(self) -> Result<(), VersusError> {
+        Ok(end_all(self.processes).await?)
     }
 }
 

@@ -1,31 +1,30 @@
 //! The proxies compared, and starting them.
 
 use std::{
-    ffi::OsString,
-    fs, io,
+    fs,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpStream, UnixStream},
-    time::Instant,
-};
+use serde::Deserialize;
+use tokio::{process::Command, time::Instant};
 
-use super::{
-    VersusError,
+use super::VersusError;
+use crate::{
+    child::{Child, ChildError, end_all, http_client},
     haproxy::{self, Blanks},
-    process::Process,
+    ports,
+    roompin::{Config, Shard, Sharing, late_claims, write_key},
 };
-use crate::demo::ports;
 
 /// Starts when somebody else took a port that was free a moment ago.
 const PORT_ATTEMPTS: usize = 3;
 /// How long HAProxy's peers have to be connected before they count as such: when both sides connect at once, one gives
 /// way and comes back after a drawn pause of up to 2 s.
 const PEERS_STEADY: Duration = Duration::from_millis(2_500);
+/// Entries of HAProxy's stick tables, so that no room is purged.
+const TABLE: usize = 200_000;
 
 /// What is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,12 +60,6 @@ impl Subject {
             Self::ConsistentHash => "HAProxy, hash",
         }
     }
-
-    /// Whether replicas tell each other where rooms are, so that it is fair to send a room's participants to two.
-    #[must_use]
-    pub fn shares_pins(self) -> bool {
-        self != Self::Roompin
-    }
 }
 
 /// What starting needs to know.
@@ -82,13 +75,41 @@ pub struct Workshop {
     pub core: Option<usize>,
 }
 
+impl Workshop {
+    /// A command on the core of the proxy under test, if it has one. Then a missing binary shows when the process ends.
+    fn command(&self, binary: &Path) -> Command {
+        let Some(core) = self.core else { return Command::new(binary) };
+        // taskset becomes the binary, so the child's id is the binary's.
+        let mut command = Command::new("taskset");
+        command.args(["--cpu-list", &core.to_string()]).arg(binary);
+        command
+    }
+}
+
 /// Replicas of one proxy that serve.
 #[derive(Debug)]
 pub struct Replicas {
     /// Where they serve.
     pub addresses: Vec<SocketAddr>,
-    processes: Vec<Process>,
+    /// Admin ports of ours, where they share their pins.
+    admin: Vec<SocketAddr>,
+    processes: Vec<Child>,
 }
+
+/// Where one of them is.
+struct Spot {
+    name: String,
+    listen: SocketAddr,
+    /// Our admin port.
+    admin: SocketAddr,
+    /// Where the others come.
+    peer: SocketAddr,
+    /// HAProxy's, for questions.
+    socket: PathBuf,
+    config: PathBuf,
+}
+
+type Shards<'a> = &'a [(String, SocketAddr)];
 
 impl Replicas {
     /// Starts them and waits until they serve and, where they have peers, know each other. When a port is taken in the
@@ -100,35 +121,45 @@ impl Replicas {
         workshop: &Workshop,
         subject: Subject,
         count: usize,
-        shards: &[(String, SocketAddr)],
+        shards: Shards<'_>,
     ) -> Result<Self, VersusError> {
         let mut attempt = 1;
         loop {
             match start_once(workshop, subject, count, shards).await {
-                Err(VersusError::NotReady { words, .. }) if attempt < PORT_ATTEMPTS && words.contains("in use") => {
-                    attempt += 1;
-                }
-                done => return done,
+                Err(error) if attempt < PORT_ATTEMPTS && error.port_was_taken() => attempt += 1,
+                done => return Ok(done?),
             }
         }
     }
 
-    /// Process of the first.
+    /// Process of the first; 0 when it has ended.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.processes.first().map_or(0, Process::pid)
+        self.processes.first().and_then(Child::pid).unwrap_or_default()
+    }
+
+    /// Decisions that ours have taken so far without hearing from each other in time: the one way in which they can
+    /// split a room without a partition. `None` where there is no such thing.
+    ///
+    /// # Errors
+    /// When one does not tell.
+    pub async fn late(&self) -> Result<Option<u64>, VersusError> {
+        let http = http_client()?;
+        let mut all = None;
+        for admin in &self.admin {
+            let told = late_claims(&http, &format!("http://{admin}/metrics"), None).await;
+            let told = told.map_err(|error| ChildError::io("metrics of a replica")(std::io::Error::other(error)))?;
+            all = Some(all.unwrap_or(0) + told);
+        }
+        Ok(all)
     }
 
     /// Ends them.
     ///
     /// # Errors
     /// When one has ended before.
-    pub async fn end(mut self) -> Result<(), VersusError> {
-        let alive = self.processes.iter_mut().try_for_each(Process::still_runs);
-        for process in self.processes {
-            process.end().await;
-        }
-        alive
+    pub async fn end(self) -> Result<(), VersusError> {
+        Ok(end_all(self.processes).await?)
     }
 }
 
@@ -136,65 +167,85 @@ async fn start_once(
     workshop: &Workshop,
     subject: Subject,
     count: usize,
-    shards: &[(String, SocketAddr)],
-) -> Result<Replicas, VersusError> {
-    let io = |what| move |source| VersusError::Io { what, source };
-    let picked = ports::pick(&vec![0; 2 * count]).map_err(io("free ports"))?;
-    let (serving, second) = picked.split_at(count);
-    let peers: Vec<_> = second.iter().enumerate().map(|(n, &address)| (format!("replica-{n}"), address)).collect();
-    let mut processes = Vec::new();
-    for (number, ((name, own), &listen)) in peers.iter().zip(serving).enumerate() {
-        let socket = workshop.folder.join(format!("{number}.sock"));
-        let template = match subject {
-            Subject::Roompin => None,
-            Subject::Kubernetes => Some(haproxy::KUBERNETES),
-            Subject::ConsistentHash => Some(haproxy::CONSISTENT_HASH),
+    shards: Shards<'_>,
+) -> Result<Replicas, ChildError> {
+    let picked = ports::pick(&vec![0; 3 * count]).map_err(ChildError::io("free ports"))?;
+    let (serving, others) = picked.split_at(count);
+    let (admin, peers) = others.split_at(count);
+    let spot = |number: usize| Spot {
+        name: format!("replica-{number}"),
+        listen: serving[number],
+        admin: admin[number],
+        peer: peers[number],
+        socket: workshop.folder.join(format!("{number}.sock")),
+        config: workshop.folder.join(format!("{}-{number}.cfg", subject.id())),
+    };
+    let spots: Vec<_> = (0..count).map(spot).collect();
+    let mut processes = match subject {
+        Subject::Roompin => start_roompin(workshop, &spots, shards)?,
+        Subject::Kubernetes => start_haproxy(workshop, haproxy::KUBERNETES, &spots, shards)?,
+        Subject::ConsistentHash => start_haproxy(workshop, haproxy::CONSISTENT_HASH, &spots, shards)?,
+    };
+    let http = http_client()?;
+    for (process, spot) in processes.iter_mut().zip(&spots) {
+        let url = match subject {
+            Subject::Roompin => format!("http://{}/readyz", spot.admin),
+            Subject::Kubernetes | Subject::ConsistentHash => format!("http://{}{}", spot.listen, haproxy::READY_PATH),
         };
-        let text = match template {
-            Some(template) => haproxy::render(template, &Blanks { listen, socket: &socket, peers: &peers, shards }),
-            None => roompin(listen, *own, shards),
-        };
-        let path = workshop.folder.join(format!("{}-{number}.cfg", subject.id()));
-        fs::write(&path, text).map_err(io("configuration"))?;
-        let (binary, arguments): (&Path, Vec<OsString>) = match template {
-            Some(_) => {
-                (&workshop.haproxy, vec!["-db".into(), "-q".into(), "-L".into(), name.into(), "-f".into(), path.into()])
-            }
-            None => (&workshop.roompin, vec!["run".into(), "--config".into(), path.into()]),
-        };
-        processes.push((
-            Process::start(&format!("{} {name}", subject.id()), binary, arguments, workshop.core)?,
-            listen,
-            *own,
-            socket,
-        ));
+        process.ready_at(&http, &url).await?;
     }
-    let mut sockets = Vec::new();
-    let mut replicas = Replicas { addresses: serving.to_vec(), processes: Vec::new() };
-    for (mut process, listen, own, socket) in processes {
+    if count > 1 {
         match subject {
-            Subject::Roompin => process.ready(async |_| is_ready(own).await.then_some(())).await?,
-            Subject::Kubernetes | Subject::ConsistentHash => {
-                process.ready(async |_| serves(listen).await.then_some(())).await?;
-                sockets.push(socket);
-            }
+            Subject::Roompin => share(&mut processes, &spots, &http).await?,
+            Subject::Kubernetes | Subject::ConsistentHash => peer(&mut processes, &spots).await?,
         }
-        replicas.processes.push(process);
     }
-    if let Some(last) = replicas.processes.last_mut()
-        && count > 1
-    {
-        meet(last, &sockets).await?;
-    }
-    Ok(replicas)
+    let admin = if subject == Subject::Roompin && count > 1 { admin.to_vec() } else { Vec::new() };
+    Ok(Replicas { addresses: serving.to_vec(), admin, processes })
+}
+
+/// Ours: everything at its default, but for one thread and quiet logs. One alone has no `cluster`.
+fn start_roompin(workshop: &Workshop, spots: &[Spot], shards: Shards<'_>) -> Result<Vec<Child>, ChildError> {
+    let key = workshop.folder.join("key");
+    write_key(&key).map_err(ChildError::io("key"))?;
+    let all: Vec<_> = spots.iter().map(|spot| spot.peer).collect();
+    let start = |spot: &Spot| {
+        let sharing = (all.len() > 1).then_some(Sharing { own: spot.peer, all: &all, key: &key, claim_timeout: None });
+        let text = Config { listen: spot.listen, admin: spot.admin, token: None, sharing, more: "threads: 1\n" }
+            .text(shards.iter().map(|(name, address)| Shard { name, address: *address, state: None }));
+        fs::write(&spot.config, text).map_err(ChildError::io("configuration"))?;
+        let mut command = workshop.command(&workshop.roompin);
+        command.arg("run").arg("--config").arg(&spot.config);
+        Child::start(&format!("roompin {}", spot.name), command)
+    };
+    spots.iter().map(start).collect()
+}
+
+fn start_haproxy(
+    workshop: &Workshop,
+    template: &str,
+    spots: &[Spot],
+    shards: Shards<'_>,
+) -> Result<Vec<Child>, ChildError> {
+    let peers: Vec<_> = spots.iter().map(|spot| (spot.name.clone(), spot.peer)).collect();
+    let shards: Vec<_> = shards.iter().map(|(name, address)| (name.clone(), *address, String::new())).collect();
+    let start = |spot: &Spot| {
+        let blanks = Blanks { listen: spot.listen, socket: &spot.socket, peers: &peers, shards: &shards, table: TABLE };
+        fs::write(&spot.config, haproxy::render(template, &blanks)).map_err(ChildError::io("configuration"))?;
+        let mut command = workshop.command(&workshop.haproxy);
+        command.args(["-db", "-q", "-L", &spot.name, "-f"]).arg(&spot.config);
+        Child::start(&format!("haproxy {}", spot.name), command)
+    };
+    spots.iter().map(start).collect()
 }
 
 /// Waits until HAProxy's replicas are connected to each other and stay so.
-async fn meet(last: &mut Process, sockets: &[PathBuf]) -> Result<(), VersusError> {
+async fn peer(processes: &mut [Child], spots: &[Spot]) -> Result<(), ChildError> {
     let mut since = None;
     let probe = async |_: &str| {
-        for socket in sockets {
-            if !knows(socket, sockets.len() - 1).await {
+        for spot in spots {
+            let answer = haproxy::order(&spot.socket, "show peers").await;
+            if !answer.is_ok_and(|answer| haproxy::peers_connected(&answer, spots.len() - 1)) {
                 since = None;
                 return None;
             }
@@ -202,43 +253,34 @@ async fn meet(last: &mut Process, sockets: &[PathBuf]) -> Result<(), VersusError
         let since: Instant = *since.get_or_insert_with(Instant::now);
         (since.elapsed() >= PEERS_STEADY).then_some(())
     };
-    last.ready(probe).await
+    match processes.last_mut() {
+        Some(last) => last.ready(probe).await,
+        None => Ok(()),
+    }
 }
 
-/// Our proxy's configuration: everything at its default, but for one thread and quiet logs.
-fn roompin(listen: SocketAddr, admin: SocketAddr, shards: &[(String, SocketAddr)]) -> String {
-    let shards: String =
-        shards.iter().map(|(name, address)| format!("    - {{ name: {name}, address: \"{address}\" }}\n")).collect();
-    format!(
-        "listen: [\"{listen}\"]\nthreads: 1\nshards:\n  static:\n{shards}admin: {{ address: \"{admin}\" }}\n\
-         log: {{ level: warn, access: off }}\n"
-    )
+/// The part of `GET /v1/members` that tells whether replicas know each other.
+#[derive(Deserialize)]
+struct Members {
+    members: Vec<Member>,
 }
 
-async fn serves(address: SocketAddr) -> bool {
-    TcpStream::connect(address).await.is_ok()
+#[derive(Deserialize)]
+struct Member {
+    state: String,
 }
 
-/// Whether our proxy's `/readyz` says so.
-async fn is_ready(admin: SocketAddr) -> bool {
-    let ask = async {
-        let mut stream = TcpStream::connect(admin).await?;
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: roompin\r\nConnection: close\r\n\r\n").await?;
-        let mut answer = [0; 12];
-        stream.read_exact(&mut answer).await?;
-        Ok::<_, io::Error>(answer)
-    };
-    ask.await.is_ok_and(|answer| answer == *b"HTTP/1.1 200")
-}
-
-/// Whether HAProxy is connected to all its peers.
-async fn knows(socket: &Path, peers: usize) -> bool {
-    let ask = async {
-        let mut stream = UnixStream::connect(socket).await?;
-        stream.write_all(b"show peers\n").await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
-        Ok::<_, io::Error>(answer)
-    };
-    ask.await.is_ok_and(|answer| haproxy::peers_connected(&answer, peers))
+/// Waits until each of our replicas counts all of them as ready.
+async fn share(processes: &mut [Child], spots: &[Spot], http: &reqwest::Client) -> Result<(), ChildError> {
+    for (process, spot) in processes.iter_mut().zip(spots) {
+        let url = format!("http://{}/v1/members", spot.admin);
+        let probe = async |_: &str| {
+            let answer = http.get(&url).send().await.ok()?.bytes().await.ok()?;
+            let known: Members = serde_json::from_slice(&answer).ok()?;
+            let ready = known.members.iter().filter(|member| member.state == "ready").count();
+            (ready == spots.len()).then_some(())
+        };
+        process.ready(probe).await?;
+    }
+    Ok(())
 }

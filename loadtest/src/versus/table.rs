@@ -24,7 +24,7 @@ pub fn terminal(run: &VersusRun, styled: bool, width: Option<u16>) -> String {
         table.force_no_tty();
     }
     fill(&mut table, run, |title| Shown::new(title).add_attribute(Attribute::Bold));
-    table.trim_fmt()
+    format!("{}\n{}", table.trim_fmt(), run.splits_in_words())
 }
 
 /// For a page: the table, the machine, and the command that made it.
@@ -39,8 +39,9 @@ pub fn markdown(run: &VersusRun) -> String {
     let mut versions = versions;
     versions.dedup();
     format!(
-        "{}\n\n{} · {} cores · {} MiB · Linux {} · {}\\\n{} · {} rounds of {} s\\\n{}\n\n```\n{}\n```\n",
+        "{}\n\n{}\\\n{} · {} cores · {} MiB · Linux {} · {}\\\n{} · {} rounds of {} s\\\n{}\n\n```\n{}\n```\n",
         table.trim_fmt(),
+        run.splits_in_words(),
         machine.cpu,
         machine.cores,
         machine.memory_mib,
@@ -76,7 +77,6 @@ fn fill(table: &mut Table, run: &VersusRun, title: impl Fn(&str) -> Shown) {
 pub fn text(cell: &Cell) -> String {
     match cell {
         Cell::Value { median, .. } => show(*median),
-        Cell::NotYet => "not yet".to_owned(),
         Cell::Missing => "—".to_owned(),
     }
 }

@@ -38,7 +38,7 @@ pub(super) async fn probe(address: SocketAddr, probe: &HttpProbe, shard: &ShardN
 
 /// An answer's head as it arrives.
 #[derive(Default)]
-struct Head {
+pub(super) struct Head {
     bytes: Vec<u8>,
     /// The bytes before this have no blank line's end among them.
     searched: usize,
@@ -46,7 +46,7 @@ struct Head {
 
 impl Head {
     /// Takes more bytes in. The status of the final answer, once its head is complete.
-    fn take(&mut self, mut more: &[u8]) -> Result<Option<u16>, ProbeError> {
+    pub(super) fn take(&mut self, mut more: &[u8]) -> Result<Option<u16>, ProbeError> {
         // A parser would skip blank lines before the answer, too, but over and over.
         while let (true, [b'\r' | b'\n', rest @ ..]) = (self.bytes.is_empty(), more) {
             more = rest;

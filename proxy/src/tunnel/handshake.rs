@@ -8,7 +8,7 @@ use crate::front::forwarded::{self, Origin};
 
 /// Largest answer head taken from a shard (nginx' default `large_client_header_buffers` has two of these).
 const MAX_ANSWER_HEAD: usize = 16 * 1024;
-const MAX_FIELDS: usize = 100;
+pub(super) const MAX_FIELDS: usize = 100;
 
 /// The response field by which Jitsi's clients notice a shard change.
 pub(crate) const SHARD_HEADER: &str = "X-Jitsi-Shard";
@@ -86,7 +86,7 @@ pub(super) async fn read_answer(shard: &mut TcpStream, shard_name: &HeaderValue)
     }
 }
 
-fn parse_answer(bytes: &[u8], shard_name: &HeaderValue) -> Result<Option<(Answer, usize)>, AnswerError> {
+pub(super) fn parse_answer(bytes: &[u8], shard_name: &HeaderValue) -> Result<Option<(Answer, usize)>, AnswerError> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut response = httparse::Response::new(&mut fields);
     let httparse::Status::Complete(used) = response.parse(bytes)? else { return Ok(None) };

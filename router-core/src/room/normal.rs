@@ -50,10 +50,13 @@ fn percents(text: &str) -> usize {
 pub(super) fn tenant<'a>(segments: impl Iterator<Item = &'a [u8]>) -> String {
     let mut tenant = String::new();
     for segment in segments {
-        if !tenant.is_empty() {
-            tenant.push('/');
+        // An encoded slash is one too, and empty parts count as little as empty segments do.
+        for part in name(segment, Plus::Literal).split('/').filter(|part| !part.is_empty()) {
+            if !tenant.is_empty() {
+                tenant.push('/');
+            }
+            tenant.push_str(part);
         }
-        tenant.push_str(&name(segment, Plus::Literal));
     }
     tenant
 }

@@ -8,6 +8,8 @@ pub struct Rules {
     pub ttl_ms: u64,
     /// Most rooms that may be remembered, over all replicas; `None` where nothing is promised.
     pub bound: Option<usize>,
+    /// Rooms beyond the bound that several replicas may let in at the same moment, each having space for one more.
+    pub at_once: usize,
     /// After a partition, replicas may disagree for this long.
     pub agree_ms: u64,
     /// After a partition or a move, sessions may stay elsewhere for this long.
@@ -26,6 +28,7 @@ impl Default for Rules {
         Self {
             ttl_ms: 600_000,
             bound: None,
+            at_once: 0,
             agree_ms: 2_000,
             settle_ms: 5_000,
             notice_ms: 5_000,

@@ -219,7 +219,7 @@ impl Judge {
         let Some(bound) = self.rules.bound else { return };
         // This one is out of the map.
         let remembered = self.remembered(contact.end_ms) + 1;
-        let was_over = std::mem::replace(&mut self.over_bound, remembered > bound);
+        let was_over = std::mem::replace(&mut self.over_bound, remembered > bound + self.rules.at_once);
         if self.over_bound && !was_over {
             let text = format!("new room number {remembered} was not refused, and the bound is {bound}");
             self.violated(5, contact.end_ms, contact.room, text);

@@ -14,6 +14,7 @@ use tokio::{
 };
 
 use super::{Rules, Setup, ShardEntry, ShardState, Target, TargetError};
+use crate::child::ChildError;
 
 /// Replicas inside this process.
 #[derive(Debug)]
@@ -71,7 +72,7 @@ impl Target for Random {
             Ok(listener)
         };
         let listener = place.enter(bind).and_then(|bound| bound).and_then(TcpListener::from_std);
-        let listener = listener.map_err(TargetError::io("listening"))?;
+        let listener = listener.map_err(ChildError::io("listening"))?;
         let mut tasks = JoinSet::new();
         tasks.spawn(serve(listener, Arc::clone(&self.shards)));
         self.replicas.insert(replica, tasks);
@@ -85,7 +86,7 @@ impl Target for Random {
     }
 
     fn pause(&mut self, _replica: usize, _paused: bool) -> Result<(), TargetError> {
-        Err(TargetError::io("pause")(std::io::ErrorKind::Unsupported.into()))
+        Err(ChildError::io("pause")(std::io::ErrorKind::Unsupported.into()).into())
     }
 
     fn pid(&self, _replica: usize) -> Option<u32> {
@@ -98,7 +99,11 @@ impl Target for Random {
         Ok(())
     }
 
-    fn ended(&mut self) -> Option<String> {
+    async fn late(&self) -> Option<u64> {
+        None
+    }
+
+    async fn ended(&mut self) -> Option<String> {
         None
     }
 }

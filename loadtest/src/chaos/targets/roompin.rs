@@ -1,6 +1,6 @@
-//! Our own proxy. Its replicas do not share their pins yet; each brings its own back from its snapshot.
+//! Our own proxy. Its replicas share their pins; each also brings its own back from its snapshot.
 
-use std::{collections::BTreeMap, fmt::Write as _, fs, os::unix::fs::OpenOptionsExt, path::PathBuf, time::Duration};
+use std::{fs, io, net::SocketAddr, path::PathBuf, time::Duration};
 
 use async_trait::async_trait;
 use nix::sys::signal::Signal;
@@ -10,26 +10,31 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{Process, Rules, Setup, ShardEntry, ShardState, Target, TargetError, http_client, name_of};
+use super::{Kind, Listener, Rules, Setup, ShardEntry, ShardState, TargetError, name_of};
+use crate::{
+    child::{ChildError, http_client},
+    roompin::{Config, Shard, Sharing, late_claims, write_key, write_secret},
+};
 
 /// For all replicas to take a new list of shards.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two looks whether they did.
 const POLL: Duration = Duration::from_millis(30);
-/// To leave: `drain_delay`, `drain_window`, and what comes with them.
-const LEAVE_TIMEOUT: Duration = Duration::from_secs(6);
 /// Bearer of the admin ports, which are on no loopback in a namespace. They can be reached from there only.
 const TOKEN: &str = "roompin-chaos-roompin-chaos-roompin-chaos";
-/// A pin is on disk this long after it was made, at most: the snapshot's interval and the time to write it.
+
+/// A lone replica's pin is on disk this long after it was made, at most: the snapshot's interval and the time to write it.
 const DURABLE_MS: u64 = 2_500;
+
+/// A replica with space for one more does not know of the room that another is just taking in: as many as a flood sends at
+/// once.
+const AT_ONCE: usize = 8;
 
 /// Replicas of `roompin-proxy`.
 #[derive(Debug)]
 pub(crate) struct Roompin {
     binary: PathBuf,
     setup: Setup,
-    shards: Vec<ShardEntry>,
-    processes: BTreeMap<usize, Process>,
     http: reqwest::Client,
 }
 
@@ -47,47 +52,27 @@ struct ShardView {
 }
 
 impl Roompin {
-    /// Replicas that do not run yet.
+    /// With this binary.
     ///
     /// # Errors
-    /// When the token cannot be written, or there is no HTTP client.
+    /// When the token or the key cannot be written, or there is no HTTP client.
     pub(crate) fn new(binary: PathBuf, setup: Setup) -> Result<Self, TargetError> {
-        let http = http_client()?;
-        let write = || {
-            use std::io::Write as _;
-            let path = setup.folder.join("token");
-            fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)?.write_all(TOKEN.as_bytes())
-        };
-        write().map_err(TargetError::io("token file"))?;
-        Ok(Self { binary, setup, shards: Vec::new(), processes: BTreeMap::new(), http })
+        let this = Self { binary, setup, http: http_client()? };
+        write_secret(&this.token(), TOKEN).map_err(ChildError::io("token file"))?;
+        write_key(&this.key()).map_err(ChildError::io("key file"))?;
+        Ok(this)
     }
 
-    fn configuration(&self, replica: usize) -> String {
-        let place = &self.setup.places[replica - 1];
-        let mut text = format!("listen: [\"{}\"]\nshards:\n  static:\n", place.serve);
-        for ShardEntry { name, address, state, .. } in &self.shards {
-            // Writing into a String cannot fail.
-            let _ = writeln!(text, "    - {{ name: {name}, address: \"{address}\", state: {} }}", word(*state));
-        }
-        let Setup { ttl_s, max_pins, .. } = &self.setup;
-        text + &format!(
-            "rooms: {{ ttl: {ttl_s}s, max_pins: {max_pins} }}\n\
-             probes: {{ tcp: {{ interval: 500ms, timeout: 500ms, rise: 2, fall: 3 }} }}\n\
-             admin: {{ address: \"{}\", token_file: token }}\n\
-             snapshot: {{ path: {}.pins, interval: 1s }}\n\
-             shutdown: {{ drain_delay: 500ms, drain_window: 1s }}\n\
-             log: {{ level: warn, access: off }}\n",
-            place.admin,
-            name_of(replica),
-        )
+    fn token(&self) -> PathBuf {
+        self.setup.folder.join("token")
     }
 
-    fn config_path(&self, replica: usize) -> PathBuf {
+    fn key(&self) -> PathBuf {
+        self.setup.folder.join("key")
+    }
+
+    fn config(&self, replica: usize) -> PathBuf {
         self.setup.folder.join(format!("{}.yaml", name_of(replica)))
-    }
-
-    fn write(&self, replica: usize) -> Result<(), TargetError> {
-        fs::write(self.config_path(replica), self.configuration(replica)).map_err(TargetError::io("configuration"))
     }
 
     /// What a replica says about shards, if it says something.
@@ -109,59 +94,89 @@ fn word(state: ShardState) -> &'static str {
 }
 
 #[async_trait]
-impl Target for Roompin {
+impl Kind for Roompin {
     fn name(&self) -> &'static str {
         "roompin"
     }
 
     fn rules(&self) -> Rules {
-        // Each replica has a table of its own.
-        let bound = self.setup.max_pins * self.setup.places.len();
-        Rules { ttl_ms: self.setup.ttl_s * 1_000, bound: Some(bound), durable_ms: DURABLE_MS, ..Rules::default() }
+        let Setup { places, ttl_s, max_pins, .. } = &self.setup;
+        // All replicas have the same table, and a pin that one forgets lives on in the others, if there are any.
+        let (durable_ms, at_once) = if places.len() > 1 { (0, AT_ONCE) } else { (DURABLE_MS, 0) };
+        Rules { ttl_ms: ttl_s * 1_000, bound: Some(*max_pins), at_once, durable_ms, ..Rules::default() }
     }
 
-    async fn start(&mut self, replica: usize) -> Result<(), TargetError> {
-        self.write(replica)?;
+    fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    fn farewell(&self) -> Signal {
+        Signal::SIGTERM
+    }
+
+    fn configure(&self, replica: usize, shards: &[ShardEntry]) -> io::Result<()> {
+        let Setup { folder, places, ttl_s, max_pins, claim_timeout } = &self.setup;
+        let place = &places[replica - 1];
+        let all: Vec<SocketAddr> = places.iter().map(|place| place.peer).collect();
+        let (token, key) = (self.token(), self.key());
+        let pins = folder.join(format!("{}.pins", name_of(replica)));
+        let more = format!(
+            "rooms: {{ ttl: {ttl_s}s, max_pins: {max_pins} }}\n\
+             probes: {{ tcp: {{ interval: 500ms, timeout: 500ms, rise: 2, fall: 3 }} }}\n\
+             snapshot: {{ path: \"{}\", interval: 1s }}\n\
+             shutdown: {{ drain_delay: 500ms, drain_window: 1s }}\n",
+            pins.display(),
+        );
+        let config = Config {
+            listen: place.serve,
+            admin: place.admin,
+            token: Some(&token),
+            sharing: (all.len() > 1).then_some(Sharing {
+                own: place.peer,
+                all: &all,
+                key: &key,
+                claim_timeout: *claim_timeout,
+            }),
+            more: &more,
+        };
+        let shards = shards.iter().map(|shard| Shard {
+            name: &shard.name,
+            address: shard.address,
+            state: Some(word(shard.state)),
+        });
+        fs::write(self.config(replica), config.text(shards))
+    }
+
+    fn command(&self, replica: usize) -> Command {
         let mut command = Command::new(&self.binary);
-        command.arg("run").arg("--config").arg(self.config_path(replica));
-        let place = &self.setup.places[replica - 1];
-        let mut process = Process::start(replica, command, &self.setup.folder, place)?;
-        let url = format!("http://{}/readyz", place.admin);
-        process.ready(&self.http, &url).await?;
-        self.processes.insert(replica, process);
+        command.arg("run").arg("--config").arg(self.config(replica));
+        command
+    }
+
+    fn ready_url(&self, replica: usize) -> String {
+        format!("http://{}/readyz", self.setup.places[replica - 1].admin)
+    }
+
+    async fn late(&self, replica: usize) -> Option<u64> {
+        let url = format!("http://{}/metrics", self.setup.places[replica - 1].admin);
+        late_claims(&self.http, &url, Some(TOKEN)).await.ok()
+    }
+
+    async fn started(&self, _replica: usize, _shards: &[ShardEntry]) -> Result<(), TargetError> {
         Ok(())
     }
 
-    async fn stop(&mut self, replica: usize, orderly: bool) {
-        if let Some(process) = self.processes.remove(&replica) {
-            process.end(orderly.then_some((Signal::SIGTERM, LEAVE_TIMEOUT))).await;
-        }
-    }
-
-    fn pause(&mut self, replica: usize, paused: bool) -> Result<(), TargetError> {
-        self.processes.get_mut(&replica).map_or(Ok(()), |process| process.pause(paused))
-    }
-
-    fn pid(&self, replica: usize) -> Option<u32> {
-        self.processes.get(&replica)?.pid()
-    }
-
-    async fn set_shards(&mut self, shards: &[ShardEntry]) -> Result<(), TargetError> {
-        self.shards = shards.to_vec();
-        let mut wanted: Vec<_> =
-            shards.iter().map(|shard| (shard.name.clone(), word(shard.state).to_owned())).collect();
+    async fn tell(&self, replicas: &[Listener<'_>], _: &[ShardEntry], new: &[ShardEntry]) -> Result<(), TargetError> {
+        let mut wanted: Vec<_> = new.iter().map(|shard| (shard.name.clone(), word(shard.state).to_owned())).collect();
         wanted.sort();
-        for (replica, process) in &self.processes {
-            self.write(*replica)?;
-            process.signal(Signal::SIGHUP).map_err(TargetError::io("signal to a replica"))?;
+        for Listener { replica, process, .. } in replicas {
+            self.configure(*replica, new).map_err(ChildError::io("configuration"))?;
+            process.signal(Signal::SIGHUP).map_err(ChildError::io("signal to a replica"))?;
         }
         let deadline = Instant::now() + RELOAD_TIMEOUT;
-        for (replica, process) in &self.processes {
-            if process.paused {
-                continue;
-            }
+        for &Listener { replica, .. } in replicas.iter().filter(|replica| replica.listens) {
             loop {
-                let mut knows = self.knows(*replica).await;
+                let mut knows = self.knows(replica).await;
                 if let Ok(list) = &mut knows {
                     list.sort();
                     if *list == wanted {
@@ -170,18 +185,11 @@ impl Target for Roompin {
                 }
                 if Instant::now() >= deadline {
                     let why = knows.map_or_else(|error| error.to_string(), |list| format!("{list:?}"));
-                    return Err(TargetError::Deaf { name: name_of(*replica), why });
+                    return Err(TargetError::Deaf { name: name_of(replica), why });
                 }
                 sleep(POLL).await;
             }
         }
         Ok(())
-    }
-
-    fn ended(&mut self) -> Option<String> {
-        let (replica, words) =
-            self.processes.iter_mut().find_map(|(replica, process)| Some((*replica, process.ended()?)))?;
-        self.processes.remove(&replica);
-        Some(words)
     }
 }

@@ -58,8 +58,8 @@ fn round(speed: f64) -> Round {
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "at most 1000")]
-fn split(gap_ms: u64, replicas: usize, share: Option<f64>) -> SplitRun {
-    let run = share.map(|split_share| ConferenceRun {
+fn split(gap_ms: u64, replicas: usize, split_share: f64) -> SplitRun {
+    let run = ConferenceRun {
         targets: vec![],
         rooms: 1000,
         participants_per_room: 2,
@@ -72,11 +72,11 @@ fn split(gap_ms: u64, replicas: usize, share: Option<f64>) -> SplitRun {
         moved_rooms: 0,
         errors: 0,
         seed: 1,
-    });
-    SplitRun { gap_ms, replicas, run }
+    };
+    SplitRun { gap_ms, replicas, asked: 1000, late: None, run }
 }
 
-fn subject(id: &str, name: &str, speed: f64, shares: [f64; 2], two: bool) -> SubjectRun {
+fn subject(id: &str, name: &str, speed: f64, shares: [f64; 2]) -> SubjectRun {
     let idle = |tunnels: usize| IdleRun {
         target: "127.0.0.1:1".to_owned(),
         tunnels,
@@ -94,8 +94,9 @@ fn subject(id: &str, name: &str, speed: f64, shares: [f64; 2], two: bool) -> Sub
         memory: vec![idle(1000), idle(2000), idle(4000)],
         splits: gaps
             .clone()
-            .map(|gap| split(gap, 1, Some(shares[0])))
-            .chain(gaps.map(|gap| split(gap, 2, two.then_some(shares[1]))))
+            .map(|gap| split(gap, 1, shares[0]))
+            .chain(gaps.clone().map(|gap| split(gap, 2, shares[1])))
+            .chain(gaps.map(|gap| split(gap, 5, shares[1])))
             .collect(),
     }
 }
@@ -121,15 +122,16 @@ fn comparison() -> VersusRun {
             rooms: 1000,
             shards: 2,
             split_delay_ms: 5,
-            split_rooms: 1000,
+            split_rooms: 100_000,
+            split_rooms_others: 4_000,
             proxy_core: Some(1),
             seed: 1,
         },
         half: HalfLoad { tunnels: 7_500.0, requests: 3_750.0 },
         subjects: vec![
-            subject("roompin", "Roompin", 21_000.0, [0.0, 0.0], false),
-            subject("haproxy-kubernetes", "HAProxy, Kubernetes", 20_000.0, [0.97, 0.24], true),
-            subject("haproxy-hash", "HAProxy, hash", 15_000.0, [0.05, 0.04], true),
+            subject("roompin", "Roompin", 21_000.0, [0.0, 0.0]),
+            subject("haproxy-kubernetes", "HAProxy, Kubernetes", 20_000.0, [0.97, 0.24]),
+            subject("haproxy-hash", "HAProxy, hash", 15_000.0, [0.05, 0.04]),
         ],
     }
 }
@@ -175,7 +177,7 @@ fn the_page_has_every_section_and_stands_alone() {
     for part in ["id=\"versus\"", "id=\"latency\"", "id=\"memory\"", "id=\"splits\"", "id=\"method\"", "id=\"chaos\""] {
         assert!(page.contains(part), "{part}");
     }
-    assert_eq!(page.matches("<svg").count(), 7, "two latencies, memory, two of splits, two timelines");
+    assert_eq!(page.matches("<svg").count(), 8, "two latencies, memory, three of splits, two timelines");
     assert!(page.contains("prefers-color-scheme: dark"));
     for outside in ["http://", "https://", "url(", "@import", "<script", "<link", "<img", "src=", "href="] {
         assert!(!page.contains(outside), "{outside}");
@@ -191,7 +193,7 @@ fn the_page_has_every_section_and_stands_alone() {
     ] {
         assert!(page.contains(unit), "{unit}");
     }
-    assert!(page.contains("not yet") && page.contains("97.0") && page.contains("1.05 ×"));
+    assert!(page.contains("Roompin: 0 of 12,000") && page.contains("97.0") && page.contains("1.05 ×"));
 }
 
 #[test]
@@ -216,8 +218,11 @@ fn a_report_of_nothing_says_what_is_missing() {
 fn a_splitting_or_failing_run_of_ours_fails() {
     assert_eq!(comparison().failures(), 0, "splits by HAProxy are its own");
     let mut run = comparison();
-    run.subjects[0].splits[0] = split(0, 1, Some(0.002));
+    run.subjects[0].splits[0] = split(0, 1, 0.002);
     assert_eq!(run.failures(), 2);
+    let mut run = comparison();
+    run.subjects[0].splits[3].asked = 1_007;
+    assert_eq!(run.failures(), 7, "rooms that were not opened prove nothing");
     let mut run = comparison();
     run.subjects[1].rounds[2].requests_half.run.wrong_shard = 3;
     assert_eq!(run.failures(), 3);

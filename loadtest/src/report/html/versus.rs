@@ -10,7 +10,8 @@ use crate::{
     result::Latency,
     versus::{
         result::{Round, SubjectRun, VersusRun},
-        rows::{Cell, Group, Row, show, show_count},
+        rows::{Cell, Group, Row, show, show_count, through},
+        splits::REPLICAS,
         stats::median,
         table::{ratio_text, speaks_for_ours, text},
     },
@@ -57,9 +58,9 @@ pub(super) fn sections(run: &VersusRun) -> Markup {
                 "Two participants of a room that nobody knows yet, the second a moment after the first; shards answer after "
                 (run.settings.split_delay_ms) " ms. A room is split when they land on different shards: they cannot see each other."
             }
+            p { b { (run.splits_in_words()) } }
             div.figures {
-                (splits(run, 1, "Through one process"))
-                (splits(run, 2, "Through two replicas that know each other"))
+                @for replicas in REPLICAS { (splits(run, replicas)) }
             }
         }
         (method(run))
@@ -179,9 +180,8 @@ fn memory(run: &VersusRun) -> Markup {
     figure("The process' memory with this many tunnels open", &legend(run, |_| true), &svg)
 }
 
-fn splits(run: &VersusRun, replicas: usize, title: &str) -> Markup {
-    let measured =
-        |subject: &SubjectRun| subject.splits.iter().any(|split| split.replicas == replicas && split.run.is_some());
+fn splits(run: &VersusRun, replicas: usize) -> Markup {
+    let measured = |subject: &SubjectRun| subject.splits.iter().any(|split| split.replicas == replicas);
     let mut gaps: Vec<u64> =
         run.subjects.iter().flat_map(|subject| &subject.splits).map(|split| split.gap_ms).collect();
     gaps.sort_unstable();
@@ -191,17 +191,17 @@ fn splits(run: &VersusRun, replicas: usize, title: &str) -> Markup {
         let share = subjects.filter_map(|(colour, subject)| {
             let mut splits = subject.splits.iter();
             let split = splits.find(|split| (split.gap_ms, split.replicas) == (gap, replicas))?;
-            Some((colour, split.run.as_ref()?.split_share * 100.0))
+            Some((colour, split.run.split_share * 100.0))
         });
         (gap.to_string(), share.collect())
     };
     let groups: Vec<_> = gaps.into_iter().map(group).collect();
     let svg = plot::shares(&groups, "time between the two (ms)", "rooms split (%)");
-    let missing: Vec<_> = run.subjects.iter().filter(|subject| !measured(subject)).map(|s| s.name.as_str()).collect();
-    html! {
-        (figure(title, &legend(run, measured), &svg))
-        @if !missing.is_empty() { p.note { (title) ": " (missing.join(", ")) " cannot do this yet and was not tried." } }
-    }
+    let title = match replicas {
+        1 => "Through one process".to_owned(),
+        _ => format!("Through {} that know each other", through(replicas)),
+    };
+    figure(&title, &legend(run, measured), &svg)
 }
 
 fn method(run: &VersusRun) -> Markup {
@@ -223,7 +223,7 @@ fn method(run: &VersusRun) -> Markup {
                 dt { "Turns" } dd { (settings.rounds) " rounds of " (settings.seconds) " s per run, a fresh process each, the first place rotating" }
                 dt { "Tunnels" } dd { (settings.tunnels) ", one message of " (settings.message_bytes) " bytes under way in each at peak load" }
                 dt { "Requests" } dd { (settings.connections) " kept-alive connections, " (show_count(settings.rooms)) " rooms" }
-                dt { "Splits" } dd { (show_count(settings.split_rooms)) " rooms per figure, " (settings.shards) " shards that answer after " (settings.split_delay_ms) " ms" }
+                dt { "Splits" } dd { (show_count(settings.split_rooms)) " new rooms through each number of replicas, " (show_count(settings.split_rooms_others)) " for the others, in equal parts for each gap; " (settings.shards) " shards that answer after " (settings.split_delay_ms) " ms" }
                 dt { "Seed" } dd { (settings.seed) }
             }
             p { "Made by" }
