@@ -8,6 +8,7 @@ pub mod client;
 pub mod demo;
 pub mod load;
 pub mod machine;
+pub mod netns;
 pub mod observer;
 pub mod report;
 pub mod result;
