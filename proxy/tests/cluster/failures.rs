@@ -69,7 +69,7 @@ async fn town_sum(town: &Town, outcome: &str) -> f64 {
 
 #[tokio::test]
 async fn what_all_replicas_knew_is_on_disk_when_all_are_killed_at_once() {
-    let mut town = Town::with_more(3, 3, "snapshot: {path: pins, interval: 1s}\n").await;
+    let mut town = Town::with_more(3, 3, "", "snapshot: {path: pins, interval: 1s}\n").await;
     let names = rooms("room", 200);
     let seats = town.house(0).visit_all(&names).await;
     for replica in &town.replicas {
@@ -95,7 +95,7 @@ async fn what_all_replicas_knew_is_on_disk_when_all_are_killed_at_once() {
 #[tokio::test]
 async fn a_full_table_refuses_new_rooms_everywhere_and_moves_none() {
     const MOST: usize = 40;
-    let town = Town::with_more(3, 2, "rooms: {max_pins: 40}\n").await;
+    let town = Town::with_more(3, 2, "", "rooms: {max_pins: 40}\n").await;
     let names = rooms("room", MOST);
     let seats = town.house(0).visit_all(&names).await;
     let http = client();

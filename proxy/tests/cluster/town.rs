@@ -40,6 +40,8 @@ pub(crate) struct Plan {
     pub(crate) advertise: Option<SocketAddr>,
     /// The name of its key.
     pub(crate) key: &'static str,
+    /// More of the `cluster:` section, with a comma behind it.
+    pub(crate) cluster: &'static str,
     /// More sections.
     pub(crate) more: &'static str,
 }
@@ -62,17 +64,17 @@ impl Town {
 
     /// Shards, and replicas that all dial each other, ready.
     pub(crate) async fn of(shards: usize, replicas: usize) -> Self {
-        Self::with_more(shards, replicas, "").await
+        Self::with_more(shards, replicas, "", "").await
     }
 
-    /// As [`Town::of`], with more sections in all configurations.
-    pub(crate) async fn with_more(shards: usize, replicas: usize, more: &'static str) -> Self {
+    /// As [`Town::of`], with more in the `cluster:` section of all configurations, and with more sections.
+    pub(crate) async fn with_more(shards: usize, replicas: usize, cluster: &'static str, more: &'static str) -> Self {
         let mut town = Self::new(shards).await;
         let ports: Vec<_> = (0..replicas).map(|_| Port::reserve()).collect();
         let peers: Vec<_> = ports.iter().map(Port::address).collect();
         for port in ports {
             let mut plan = town.plan(peers.clone());
-            plan.more = more;
+            (plan.cluster, plan.more) = (cluster, more);
             town.launch(port, &plan);
         }
         town.ready().await;
@@ -82,7 +84,7 @@ impl Town {
     /// The usual plan.
     pub(crate) fn plan(&self, peers: Vec<SocketAddr>) -> Plan {
         let shards = fixed(&self.shards.iter().collect::<Vec<_>>());
-        Plan { shards, peers, advertise: None, key: "key", more: "" }
+        Plan { shards, peers, advertise: None, key: "key", cluster: "", more: "" }
     }
 
     /// The file of a key, made when it is first asked for.
@@ -101,11 +103,12 @@ impl Town {
         let advertise = plan.advertise.map_or_else(String::new, |address| format!(", advertise: \"{address}\""));
         format!(
             "{}{CALM_PROBES}threads: 1\n\
-             cluster: {{listen: \"{mesh}\", peers: [{}], key_file: \"{}\"{advertise}}}\n\
+             cluster: {{{}listen: \"{mesh}\", peers: [{}], key_file: \"{}\"{advertise}}}\n\
              shutdown: {{drain_delay: 100ms, drain_window: 300ms}}\n\
              log: {{level: info, access: off}}\n\
              {}",
             plan.shards,
+            plan.cluster,
             peers.join(", "),
             self.key(plan.key).display(),
             plan.more,
