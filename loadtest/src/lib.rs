@@ -10,6 +10,7 @@ pub mod demo;
 pub mod haproxy;
 pub mod load;
 pub mod machine;
+pub mod netns;
 pub mod observer;
 mod ports;
 pub mod report;

@@ -71,6 +71,8 @@ pub struct Front {
     pub head_max_bytes: usize,
     /// How long a kept-alive connection may idle between requests. Default 60 s.
     pub keepalive: Duration,
+    /// How long a client may take for the next 64 KiB of an answer, or for the head that opens a tunnel. Default 60 s.
+    pub write_timeout: Duration,
     /// Client connections at once, tunnels included; more are closed at accept and counted. Default 50,000.
     pub max_connections: usize,
     /// Networks whose `X-Forwarded-*` are believed and extended; from others they are replaced.

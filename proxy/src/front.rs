@@ -40,9 +40,6 @@ use crate::{
 /// How long a new connection may take for its first byte once the process leaves.
 const LAST_REQUEST: Duration = Duration::from_secs(1);
 
-/// For a client to take the next 64 KiB of an answer: far below a modem's speed.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
-
 /// What a connection needs: the shared edge, pingora, and the word that the process is leaving.
 #[derive(Clone)]
 pub(crate) struct FrontDoor {
@@ -96,7 +93,7 @@ impl FrontDoor {
             return None;
         }
         let passage = Passage::new(routed, origin, client.peer(), started);
-        self.hand_to_pingora(client, bytes, passage).await
+        self.hand_to_pingora(client, bytes, passage, front.write_timeout).await
     }
 
     /// Waits for the first byte of a request; no longer than the settings allow, nor for long once we leave.
@@ -128,13 +125,19 @@ impl FrontDoor {
         self.edge.route(target).await
     }
 
-    async fn hand_to_pingora(&self, client: ClientStream, head: BytesMut, passage: Passage) -> Option<ClientStream> {
+    async fn hand_to_pingora(
+        &self,
+        client: ClientStream,
+        head: BytesMut,
+        passage: Passage,
+        write_timeout: Duration,
+    ) -> Option<ClientStream> {
         let mut session = ServerSession::new_http1(Box::new(client));
         session.set_pipelined_prefix(head);
         // Any value keeps the connection; how long it may idle is ours to decide, above.
         session.set_keepalive(Some(60));
         // Pingora's own limit of 60 s holds for reading a body; nothing would end a client that does not read its answer.
-        session.set_write_timeout(Some(WRITE_TIMEOUT));
+        session.set_write_timeout(Some(write_timeout));
         session.set_connection_user_context(Some(Box::new(passage)));
         let reusable = self.proxy.process_new_http(session, &self.leaving).await?;
         let (stream, _settings) = reusable.consume();

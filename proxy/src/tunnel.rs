@@ -37,7 +37,7 @@ use crate::{
     metrics::TunnelOutcome,
 };
 
-/// For a client to take the head of an answer.
+/// For a client to take the head of an answer, at most; `front.write_timeout` may be shorter.
 const HEAD_WRITE: Duration = Duration::from_secs(10);
 
 /// An upgrade request that the front door has routed.
@@ -132,16 +132,24 @@ async fn ask(shard: &mut TcpStream, head: &[u8], origin: &Origin, routed: &Route
 
 /// Passes the 101 on and hands both sockets to a task of their own, so that all of this here can be forgotten.
 async fn start(edge: &Arc<Edge>, client: ClientStream, shard: TcpStream, answer: Answer, routed: Routed) {
-    edge.tunnels.set_buffer_max(edge.settings.load().tunnels.buffer_max_bytes);
+    let within = {
+        let settings = edge.settings.load();
+        edge.tunnels.set_buffer_max(settings.tunnels.buffer_max_bytes);
+        settings.front.write_timeout.min(HEAD_WRITE)
+    };
     let peer = client.peer();
     let (mut client, ahead, slot) = client.into_parts();
-    // It may not have read the answers to its earlier requests, and never mean to.
-    if !matches!(timeout(HEAD_WRITE, client.write_all(&answer.head)).await, Ok(Ok(()))) {
+    if !told(&mut client, &answer.head, within).await {
         edge.counters(&routed).tunnels.inc(TunnelOutcome::ClientGone);
         return;
     }
     let relay = |registered| Relay::new(client, shard, &ahead, &answer.rest, registered);
     tokio::spawn(Session::open(edge, relay, &routed, peer, slot));
+}
+
+/// Whether the client takes a head in time. It may not have read the answers to its earlier requests, and never mean to.
+async fn told(client: &mut TcpStream, head: &[u8], within: Duration) -> bool {
+    matches!(timeout(within, client.write_all(head)).await, Ok(Ok(())))
 }
 
 /// Passes on what a shard says instead of 101, as far as it says how much that is, and closes.
@@ -157,4 +165,43 @@ async fn pass_refusal(client: ClientStream, shard: TcpStream, answer: Answer, wi
     };
     // A chunked body has no length here: the client knows its end, and the time limit is ours.
     let _ = timeout(within, pass).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_never_reads_its_101_is_given_up() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut accepted, _) = listener.accept().await.unwrap();
+        // Answers to earlier requests, unread, up to the brim.
+        let mut unread = 0;
+        loop {
+            accepted.writable().await.unwrap();
+            match accepted.try_write(&[b'x'; 65_536]) {
+                Ok(written) => unread += written,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        let (head, within) = (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", Duration::from_millis(300));
+        let began = Instant::now();
+        assert!(!told(&mut accepted, head, within).await, "there was room after {unread} bytes");
+        assert!(began.elapsed() >= within && began.elapsed() < Duration::from_secs(10));
+
+        // Who does read gets it, though not at once.
+        let reading = async {
+            let mut answers = vec![0; unread + head.len()];
+            client.read_exact(&mut answers).await.unwrap();
+            assert!(answers.ends_with(head));
+        };
+        let (told, ()) = tokio::join!(told(&mut accepted, head, Duration::from_secs(10)), reading);
+        assert!(told);
+    }
 }

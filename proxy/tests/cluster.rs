@@ -1,9 +1,12 @@
-//! Replicas that share their pins: real processes over loopback, in front of stub shards that say who they are.
+//! Replicas that share their pins: real processes over loopback, in front of stub shards that say who they are. What is
+//! restarted or killed, and at full size, is in `crowd.rs`; bad networks are in `netns.rs`.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "cluster/clients.rs"]
 mod clients;
+#[path = "cluster/failures.rs"]
+mod failures;
 #[allow(dead_code, reason = "each test target uses its own part")]
 #[path = "lifecycle/house.rs"]
 mod house;
@@ -15,8 +18,6 @@ mod operator;
 mod partition;
 #[path = "cluster/relay.rs"]
 mod relay;
-#[path = "cluster/restarts.rs"]
-mod restarts;
 #[path = "cluster/rooms.rs"]
 mod rooms;
 #[path = "support/lib.rs"]

@@ -116,6 +116,17 @@ fn seeds_keep_the_promises() {
     }
 }
 
+/// Seeds that a fault was once found by, or that alone found a mutant, and why. They are run whatever the range is.
+const REMEMBERED: [(u64, &str); 1] = [(4_289, "a decision accepted from a replica that died was not pushed")];
+
+#[test]
+fn remembered_seeds_keep_the_promises() {
+    for (seed, what) in REMEMBERED {
+        let (class, _, result) = run(seed, false);
+        result.unwrap_or_else(|why| panic!("seed {seed} ({class:?}), {what}: {why}\n  {}", replay(seed)));
+    }
+}
+
 /// One seed is one course of events, to the byte.
 #[test]
 fn a_seed_tells_one_story() {

@@ -1,7 +1,5 @@
 //! Where replicas and shards live: network namespaces of their own where we may, else this machine's loopback.
 
-mod netns;
-
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -10,11 +8,12 @@ use std::{
     time::Duration,
 };
 
-pub(super) use netns::Netns;
-use netns::hub;
-
 use super::script::Node;
-use crate::ports;
+pub(super) use crate::netns::Netns;
+use crate::{
+    netns::{self, hub},
+    ports,
+};
 
 /// Ports in a namespace of one's own.
 const SERVE: u16 = 80;

@@ -27,6 +27,8 @@ pub const HEAD_TIMEOUT: Duration = secs(10);
 pub const HEAD_MAX_BYTES: usize = 16 * 1024;
 /// Longer than the pauses inside a page load, shorter than ingress keep-alive pools recycle.
 pub const KEEPALIVE: Duration = secs(60);
+/// For 64 KiB of an answer: far below a modem's speed.
+pub const WRITE_TIMEOUT: Duration = secs(60);
 /// About 60 MB of idle tunnels at 1.2 KiB each, far above one Jitsi region.
 pub const MAX_CONNECTIONS: usize = 50_000;
 /// Loopback and the private ranges, because the usual caller is an ingress.
@@ -138,6 +140,7 @@ impl Default for Front {
             head_timeout: HEAD_TIMEOUT,
             head_max_bytes: HEAD_MAX_BYTES,
             keepalive: KEEPALIVE,
+            write_timeout: WRITE_TIMEOUT,
             max_connections: MAX_CONNECTIONS,
             trusted_proxies: TRUSTED_PROXIES.to_vec(),
         }

@@ -94,6 +94,7 @@ fn front(mut s: Section<'_>) -> Front {
         head_timeout: s.duration("head_timeout", defaults.head_timeout, 100 * MILLISECOND, 5 * MINUTE),
         head_max_bytes: s.read("head_max_bytes", defaults.head_max_bytes, |f| f.size(1024, 64 * 1024)),
         keepalive: s.duration("keepalive", defaults.keepalive, SECOND, HOUR),
+        write_timeout: s.duration("write_timeout", defaults.write_timeout, SECOND, 5 * MINUTE),
         max_connections: s.number("max_connections", defaults.max_connections, 1, 10_000_000),
         trusted_proxies: networks
             .map_or(defaults.trusted_proxies, |given| given.into_iter().map(|(_, network)| network).collect()),

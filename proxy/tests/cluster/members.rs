@@ -78,7 +78,7 @@ async fn strangers_stay_out_and_members_do_not_notice() {
     let mut town = Town::of(2, 2).await;
     let mut tunnel = town.house(0).tunnel("standup").await;
     let shard = tunnel.who().await;
-    let peers: Vec<_> = town.replicas.iter().map(|replica| replica.mesh.address()).collect();
+    let peers: Vec<_> = town.replicas.iter().map(|replica| replica.mesh).collect();
     let mut plan = town.plan(peers.clone());
     plan.key = "another key";
     town.launch(Port::reserve(), &plan);
@@ -136,10 +136,10 @@ async fn who_leaves_says_so() {
 async fn keys_are_exchanged_without_a_gap() {
     let mut town = Town::of(1, 2).await;
     let (old, new) = (town.key("key"), town.key("new key"));
-    let peers: Vec<_> = town.replicas.iter().map(|replica| replica.mesh.address()).collect();
+    let peers: Vec<_> = town.replicas.iter().map(|replica| replica.mesh).collect();
     for (current, previous) in [(&old, &new), (&new, &old), (&new, &new)] {
         for replica in &town.replicas {
-            let body = town.body(replica.mesh.address(), &town.plan(peers.clone()));
+            let body = town.body(replica.mesh, &town.plan(peers.clone()));
             let files = if current == previous {
                 format!("key_file: \"{}\"", current.display())
             } else {

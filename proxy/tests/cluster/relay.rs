@@ -34,7 +34,12 @@ pub(crate) struct Relay {
 impl Relay {
     /// A whole wire to `to`.
     pub(crate) async fn start(to: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_at("127.0.0.1:0".parse().unwrap(), to).await
+    }
+
+    /// A whole wire from `at` to `to`. When it is dropped, connections are refused there.
+    pub(crate) async fn start_at(at: SocketAddr, to: SocketAddr) -> Self {
+        let listener = TcpListener::bind(at).await.unwrap();
         let address = listener.local_addr().unwrap();
         let wire = Arc::new(watch::Sender::new(Wire::Whole));
         let mut tasks = JoinSet::new();

@@ -7,9 +7,13 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
-    house::{House, QUICK_PROBES, fixed, stub, until},
+    house::{House, fixed, stub, until},
     support::Port,
 };
+
+/// Probes that do not take a stub for dead because its thread waits for a busy processor: rooms would move, rightly. Who
+/// hangs up is known to be dead all the same, after some seconds.
+const CALM_PROBES: &str = "probes: {tcp: {interval: 1s, timeout: 1s, rise: 1, fall: 3}}\n";
 
 /// What a test starts, in one place.
 pub(crate) struct Town {
@@ -21,8 +25,9 @@ pub(crate) struct Town {
 /// One replica.
 pub(crate) struct Replica {
     pub(crate) house: House,
-    /// Its mesh port.
-    pub(crate) mesh: Port,
+    /// Where others dial it.
+    pub(crate) mesh: SocketAddr,
+    pub(crate) _port: Option<Port>,
 }
 
 /// What one replica's configuration says beside its addresses.
@@ -35,26 +40,41 @@ pub(crate) struct Plan {
     pub(crate) advertise: Option<SocketAddr>,
     /// The name of its key.
     pub(crate) key: &'static str,
+    /// More of the `cluster:` section, with a comma behind it.
+    pub(crate) cluster: &'static str,
+    /// More sections.
+    pub(crate) more: &'static str,
 }
 
 impl Town {
     /// Shards, and no replica yet.
     pub(crate) async fn new(shards: usize) -> Self {
-        let keys = tempfile::tempdir().expect("make a folder for keys");
         let mut stubs = Vec::new();
         for n in 0..shards {
             stubs.push(stub(&format!("s{n}")).await);
         }
-        Self { shards: stubs, replicas: Vec::new(), keys }
+        Self::with(stubs)
+    }
+
+    /// These shards, and no replica yet.
+    pub(crate) fn with(shards: Vec<StubShard>) -> Self {
+        let keys = tempfile::tempdir().expect("make a folder for keys");
+        Self { shards, replicas: Vec::new(), keys }
     }
 
     /// Shards, and replicas that all dial each other, ready.
     pub(crate) async fn of(shards: usize, replicas: usize) -> Self {
+        Self::with_more(shards, replicas, "", "").await
+    }
+
+    /// As [`Town::of`], with more in the `cluster:` section of all configurations, and with more sections.
+    pub(crate) async fn with_more(shards: usize, replicas: usize, cluster: &'static str, more: &'static str) -> Self {
         let mut town = Self::new(shards).await;
         let ports: Vec<_> = (0..replicas).map(|_| Port::reserve()).collect();
         let peers: Vec<_> = ports.iter().map(Port::address).collect();
         for port in ports {
-            let plan = town.plan(peers.clone());
+            let mut plan = town.plan(peers.clone());
+            (plan.cluster, plan.more) = (cluster, more);
             town.launch(port, &plan);
         }
         town.ready().await;
@@ -64,7 +84,7 @@ impl Town {
     /// The usual plan.
     pub(crate) fn plan(&self, peers: Vec<SocketAddr>) -> Plan {
         let shards = fixed(&self.shards.iter().collect::<Vec<_>>());
-        Plan { shards, peers, advertise: None, key: "key" }
+        Plan { shards, peers, advertise: None, key: "key", cluster: "", more: "" }
     }
 
     /// The file of a key, made when it is first asked for.
@@ -82,20 +102,23 @@ impl Town {
         let peers: Vec<_> = plan.peers.iter().map(|peer| format!("\"{peer}\"")).collect();
         let advertise = plan.advertise.map_or_else(String::new, |address| format!(", advertise: \"{address}\""));
         format!(
-            "{}{QUICK_PROBES}threads: 1\n\
-             cluster: {{listen: \"{mesh}\", peers: [{}], key_file: \"{}\"{advertise}}}\n\
+            "{}{CALM_PROBES}threads: 1\n\
+             cluster: {{{}listen: \"{mesh}\", peers: [{}], key_file: \"{}\"{advertise}}}\n\
              shutdown: {{drain_delay: 100ms, drain_window: 300ms}}\n\
-             log: {{level: info, access: off}}\n",
+             log: {{level: info, access: off}}\n\
+             {}",
             plan.shards,
+            plan.cluster,
             peers.join(", "),
             self.key(plan.key).display(),
+            plan.more,
         )
     }
 
     /// Starts another replica, and waits for nothing.
     pub(crate) fn launch(&mut self, mesh: Port, plan: &Plan) {
         let house = House::launch(&self.body(mesh.address(), plan));
-        self.replicas.push(Replica { house, mesh });
+        self.replicas.push(Replica { house, mesh: mesh.address(), _port: Some(mesh) });
     }
 
     /// Waits until every replica is ready and sees all others so.
@@ -132,7 +155,7 @@ impl Replica {
 
     /// Waits until its members are as they should be.
     pub(crate) async fn until_members(&self, what: &str, done: impl Fn(&[Value]) -> bool) {
-        until(&format!("{} sees {what}", self.mesh.address()), async || done(&self.members().await)).await;
+        until(&format!("{} sees {what}", self.mesh), async || done(&self.members().await)).await;
     }
 }
 

@@ -1,8 +1,12 @@
 //! Limits of the configuration: reached, they refuse what is new and keep what is there.
 
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
 use crate::{
     stage::{Stage, until},
-    wire::{get, upgrade},
+    wire::{RawShard, get, upgrade},
 };
 
 #[tokio::test]
@@ -49,4 +53,44 @@ async fn a_full_table_refuses_new_rooms_only() {
         assert_eq!(stage.connect().await.ask(get(target)).await.status, 200);
     }
     assert_eq!(stage.metric("roompin_front_refusals_total{reason=\"table_full\"}").await, 2.0);
+}
+
+/// Who takes an answer slowly gets all of it; who does not take it at all is given up, with its connection to the shard.
+#[tokio::test]
+async fn a_client_that_never_reads_its_answer_is_given_up_and_a_slow_one_is_not() {
+    /// More than kernels keep for somebody.
+    const BODY: usize = 32 << 20;
+    const SLOW: usize = 20;
+    const PART: usize = 1 << 20;
+    let shard = RawShard::start(|mut wire, head| async move {
+        let slowly = head.contains("room=slow");
+        let length = if slowly { SLOW * PART } else { BODY };
+        wire.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n")).await;
+        let (mut tcp, _) = wire.into_parts();
+        // It is cut off in the middle of the large one.
+        let _ = tokio::io::AsyncWriteExt::write_all(&mut tcp, &vec![b'x'; length]).await;
+    })
+    .await;
+    let stage = Stage::new(&[("s1", shard.addr)], "front: { write_timeout: 1s }\n").await;
+    let mut stuck = stage.connect().await;
+    stuck.send(get("/http-bind?room=stuck")).await;
+    until("its answer to come", async || shard.open() == 1).await;
+    let began = Instant::now();
+
+    let mut slow = stage.connect().await;
+    slow.send(get("/http-bind?room=slow")).await;
+    let head = slow.head().await.expect("an answer");
+    for _ in 0..SLOW {
+        assert!(slow.exactly(PART).await.iter().all(|&byte| byte == b'x'), "{head}");
+        sleep(Duration::from_millis(100)).await;
+    }
+    until("the stuck one to be given up", async || {
+        shard.open() == 0 && stage.metric("roompin_connections_open").await <= 1.0
+    })
+    .await;
+    let after = began.elapsed();
+    assert!(after < Duration::from_secs(10), "{after:?}");
+    // What it finds when it looks at last is not the whole answer.
+    let rest = stuck.rest().await.len();
+    assert!(rest < BODY, "{rest}");
 }

@@ -6,6 +6,7 @@ use std::{fmt::Write as _, net::SocketAddr, time::Duration};
 use loadtest::stub::StubShard;
 use tokio::time::{Instant, sleep};
 
+pub(crate) use crate::support::raise_file_limit;
 use crate::{
     support::RoompinProxy,
     wire::{LIMIT, Wire},
@@ -86,17 +87,4 @@ pub(crate) async fn until(what: &str, met: impl AsyncFn() -> bool) {
         assert!(Instant::now() < deadline, "waited in vain for {what}");
         sleep(Duration::from_millis(20)).await;
     }
-}
-
-/// Lets this process, and the proxies that it starts, open as many files as it may. A login shell's soft limit is 1,024.
-pub(crate) fn raise_file_limit(needed: u64) {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    // `None` is unlimited.
-    if limit.current.is_some_and(|current| current < needed) {
-        let raised = Rlimit { current: Some(limit.maximum.map_or(needed, |most| most.min(needed))), ..limit };
-        setrlimit(Resource::Nofile, raised).expect("raise the soft limit of open files");
-    }
-    let current = getrlimit(Resource::Nofile).current;
-    assert!(current.is_none_or(|current| current >= needed), "this test needs {needed} open files: raise `ulimit -Hn`");
 }

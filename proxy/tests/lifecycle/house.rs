@@ -27,9 +27,10 @@ pub(crate) const QUICK_PROBES: &str = "probes: {tcp: {interval: 150ms, timeout: 
 /// The proxy under test.
 pub(crate) struct House {
     pub(crate) process: Process,
-    listen: Port,
-    admin: Port,
+    listen: SocketAddr,
+    admin: SocketAddr,
     http: reqwest::Client,
+    _ports: Vec<Port>,
 }
 
 /// What a client sees of an answer.
@@ -52,17 +53,30 @@ impl House {
 
     /// Starts a proxy and waits for nothing.
     pub(crate) fn launch(body: &str) -> Self {
-        let (listen, admin) = (Port::reserve(), Port::reserve());
+        let ports = [Port::reserve(), Port::reserve()];
+        let mut house = Self::launch_at(ports[0].address(), ports[1].address(), body);
+        house._ports = ports.into();
+        house
+    }
+
+    /// As [`House::launch`], at addresses of the caller's, in the network namespace of the calling thread.
+    pub(crate) fn launch_at(listen: SocketAddr, admin: SocketAddr, body: &str) -> Self {
         let folder = tempfile::tempdir().expect("make a folder for the proxy");
-        fs::write(folder.path().join("roompin.yaml"), configuration(listen.address(), admin.address(), body))
-            .expect("write YAML");
+        fs::write(folder.path().join("roompin.yaml"), configuration(listen, admin, body)).expect("write YAML");
+        let http = if admin.ip().is_loopback() {
+            client()
+        } else {
+            fs::write(folder.path().join("token"), TOKEN).expect("write the token");
+            let bearer = [(reqwest::header::AUTHORIZATION, format!("Bearer {TOKEN}").parse().expect("plain"))];
+            let builder = reqwest::Client::builder().no_proxy().timeout(PATIENCE);
+            builder.default_headers(bearer.into_iter().collect()).build().expect("build a client")
+        };
         let process = Process::start("roompin-proxy", folder, |folder| {
             let mut command = Command::new(env!("CARGO_BIN_EXE_roompin-proxy"));
             command.arg("run").arg("--config").arg(folder.join("roompin.yaml"));
             command
         });
-        let http = client();
-        Self { process, listen, admin, http }
+        Self { process, listen, admin, http, _ports: Vec::new() }
     }
 
     /// Waits for `/readyz`.
@@ -73,12 +87,12 @@ impl House {
 
     /// Where clients connect.
     pub(crate) fn front(&self) -> SocketAddr {
-        self.listen.address()
+        self.listen
     }
 
     /// Where operators connect.
     pub(crate) fn admin(&self) -> SocketAddr {
-        self.admin.address()
+        self.admin
     }
 
     pub(crate) fn admin_url(&self, path: &str) -> String {
@@ -222,8 +236,11 @@ impl House {
 /// Starts a body whose proxy asks for the token in the file `token`.
 pub(crate) const WITH_TOKEN: &str = "# with a token\n";
 
+/// The token of a proxy whose admin port others can reach.
+const TOKEN: &str = "correct-horse-battery-staple";
+
 fn configuration(listen: SocketAddr, admin: SocketAddr, body: &str) -> String {
-    let token = if body.starts_with(WITH_TOKEN) { ", token_file: token" } else { "" };
+    let token = if body.starts_with(WITH_TOKEN) || !admin.ip().is_loopback() { ", token_file: token" } else { "" };
     format!("listen: [\"{listen}\"]\nadmin: {{address: \"{admin}\"{token}}}\n{body}")
 }
 

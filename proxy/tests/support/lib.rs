@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "each test target uses its own part")]
 #![allow(unused_imports, reason = "each test target uses its own part")]
 
+mod files;
 mod haproxy;
 mod ports;
 mod process;
@@ -12,6 +13,7 @@ mod prosody;
 mod roompin;
 
 pub(crate) use self::{
+    files::raise_file_limit,
     haproxy::{Balance, Haproxy},
     ports::Port,
     process::{Process, http_status, require},

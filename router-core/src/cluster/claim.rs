@@ -12,7 +12,7 @@
 mod wanted;
 
 pub(super) use self::wanted::Claims;
-use self::wanted::{CONFIRM, MAX_WAITERS, MAX_WANTED, PATIENCE, Step, Waiter, Wanted};
+use self::wanted::{MAX_WAITERS, MAX_WANTED, Step, Waiter, Wanted, confirm, patience};
 use super::{
     ClaimOutcome, Cluster, ClusterEvent, Output, ReplicaId, ReplicaState,
     message::{ClaimRefusal, Message},
@@ -226,7 +226,7 @@ impl Cluster {
                 // What others have asked us is passed on once, so that no question goes round in circles.
                 let relayed = wanted.waiters.iter().any(|waiter| matches!(waiter, Waiter::Claim { .. }));
                 wanted.step = Step::Asking { replica, id };
-                wanted.until = now + PATIENCE;
+                wanted.until = now + patience(self.settings.claim_timeout);
                 let (until, lost) = (wanted.until, wanted.lost.clone());
                 self.claims.wake(key, until);
                 self.urgent(replica, Message::Claim { id, key, lost, relayed });
@@ -277,7 +277,7 @@ impl Cluster {
             Some(replica) if now < wanted.deadline => {
                 let id = self.claims.question(key);
                 let Some(wanted) = self.claims.wanted.get_mut(&key) else { return };
-                wanted.until = now + CONFIRM;
+                wanted.until = now + confirm(self.settings.claim_timeout);
                 wanted.step = Step::Proposing { replica, id, pin: pin.clone() };
                 let until = wanted.until;
                 self.claims.wake(key, until);

@@ -13,10 +13,16 @@ pub(in crate::cluster) const MAX_WANTED: usize = 10_000;
 /// Requests that wait for one room.
 pub(in crate::cluster) const MAX_WAITERS: usize = 1_000;
 /// How long a decision waits to be confirmed by a replica that may be dead. With a tick and a round trip it is less than
-/// [`PATIENCE`], so that nobody gives up on an owner that is about to answer.
-pub(in crate::cluster) const CONFIRM: Duration = Duration::from_millis(25);
-/// How long one replica is waited for before the next is asked.
-pub(in crate::cluster) const PATIENCE: Duration = Duration::from_millis(50);
+/// [`patience`], so that nobody gives up on an owner that is about to answer.
+pub(in crate::cluster) fn confirm(claim_timeout: Duration) -> Duration {
+    (claim_timeout / 6).max(Duration::from_millis(25))
+}
+
+/// How long one replica is waited for before the next is asked: of 150 ms in all, 50 ms. Who allows more in all, because
+/// replicas are far apart, means each of them.
+pub(in crate::cluster) fn patience(claim_timeout: Duration) -> Duration {
+    (claim_timeout / 3).max(Duration::from_millis(50))
+}
 
 /// How long a replica may be dead before that is known, and more.
 const REMEMBERED: Duration = Duration::from_secs(5);

@@ -1,5 +1,7 @@
 //! Network namespaces without names: each is held by an open file, so that it goes when we go.
 
+pub mod air;
+
 use std::{
     fs::File,
     io,
@@ -14,27 +16,30 @@ use std::{
 use nix::sched::{CloneFlags, setns, unshare};
 
 /// The only device of an attached namespace, besides loopback.
-pub(super) const DEVICE: &str = "eth0";
+pub(crate) const DEVICE: &str = "eth0";
 /// Nobody has this address, so what is sent to it vanishes.
 const NOBODY: &str = "02:00:00:00:00:01";
 
 /// The namespace in the middle.
-pub(super) mod hub {
+pub mod hub {
     use super::Ipv4Addr;
 
     /// Its bridge, to which all others are attached.
-    pub(in super::super) const DEVICE: &str = "hub";
+    pub(crate) const DEVICE: &str = "hub";
     /// Its address, from which clients come.
-    pub(in super::super) const ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
+    pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
 }
 
 /// A network namespace.
 #[derive(Clone, Debug)]
-pub(crate) struct Netns(Arc<File>);
+pub struct Netns(Arc<File>);
 
 impl Netns {
     /// Moves the calling thread into a new namespace with a bridge. When that fails, the thread is back where it was.
-    pub(super) fn move_here() -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// When that is not allowed here (it takes root), or iproute2 is missing.
+    pub fn move_here() -> io::Result<Self> {
         // Before moving: without it, nothing could be set up there.
         run("ip", &["-V"])?;
         let home = Self::current()?;
@@ -55,13 +60,16 @@ impl Netns {
     }
 
     /// Makes a namespace that is connected to the bridge of this one, with this address.
-    pub(super) fn attach(&self, name: &str, ip: Ipv4Addr) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// When the system does not make one.
+    pub fn attach(&self, name: &str, ip: Ipv4Addr) -> io::Result<Self> {
         let new = self.enter(|| {
             unshare(CloneFlags::CLONE_NEWNET)?;
             run("ip", &["link", "set", "lo", "up"])?;
             Self::current()
         })??;
-        let path = format!("/proc/{}/fd/{}", process::id(), new.0.as_raw_fd());
+        let path = new.path();
         self.enter(|| {
             run("ip", &["link", "add", name, "type", "veth", "peer", "name", DEVICE, "netns", &path])?;
             run("ip", &["link", "set", name, "master", hub::DEVICE, "up"])
@@ -74,14 +82,20 @@ impl Netns {
     }
 
     /// Calls `f` on a thread of its own in this namespace.
-    pub(super) fn enter<T: Send>(&self, f: impl FnOnce() -> T + Send) -> io::Result<T> {
+    ///
+    /// # Errors
+    /// When the thread cannot go there.
+    pub fn enter<T: Send>(&self, f: impl FnOnce() -> T + Send) -> io::Result<T> {
         let there = move || self.go().map(|()| f());
         thread::scope(|scope| scope.spawn(there).join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
     /// Packets to an address vanish, or pass again. A wrong hardware address needs no packet filter, tells the sender
     /// nothing, and takes effect on open connections too.
-    pub(super) fn silence(&self, device: &str, to: IpAddr, silent: bool) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// When the system does not do it.
+    pub fn silence(&self, device: &str, to: IpAddr, silent: bool) -> io::Result<()> {
         let to = to.to_string();
         self.enter(|| {
             if silent {
@@ -93,7 +107,7 @@ impl Netns {
     }
 
     /// Delays what leaves through a device.
-    pub(super) fn delay(&self, device: &str, by: Duration) -> io::Result<()> {
+    pub(crate) fn delay(&self, device: &str, by: Duration) -> io::Result<()> {
         let by_ms = format!("{}ms", by.as_millis());
         self.enter(|| {
             if by.is_zero() {
@@ -105,9 +119,14 @@ impl Netns {
     }
 
     /// Whether this kernel has netem.
-    pub(super) fn delay_works(&self, device: &str) -> bool {
+    pub(crate) fn delay_works(&self, device: &str) -> bool {
         let tried = self.delay(device, Duration::from_millis(1));
         tried.and_then(|()| self.delay(device, Duration::ZERO)).is_ok()
+    }
+
+    /// A name for other processes.
+    fn path(&self) -> String {
+        format!("/proc/{}/fd/{}", process::id(), self.0.as_raw_fd())
     }
 
     fn current() -> io::Result<Self> {
