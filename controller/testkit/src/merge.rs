@@ -2,12 +2,19 @@
 //!
 //! Everything here is pure. What a field *means* (keyed list, set, atomic value) comes from [`crate::schema::Schema`].
 
+mod apply;
+mod fields;
 mod json;
+mod managed;
 mod strategic;
+mod typed;
 
-use crate::schema::Schema;
-use serde_json::{Map, Value};
+#[cfg(test)]
+mod tests;
 
+use serde_json::Value;
+
+pub use apply::{apply, record_write};
 pub use json::{json_patch, merge_patch};
 pub use strategic::strategic;
 
@@ -80,25 +87,16 @@ impl PatchError {
     }
 }
 
-/// Server-side apply of `applied` on `live`: the document to store, `managedFields` included.
-///
-/// Defaults are not filled in here: the caller runs [`Schema::default`] on the result. An apply that changes nothing
-/// gives back a value equal to `live`.
-///
-/// # Errors
-/// [`ApplyError::Conflict`] when another manager holds a field with another value and `force` is off;
-/// [`ApplyError::Refused`] when the document does not fit the schema.
-pub fn apply(
-    live: Option<&Value>,
-    applied: &Value,
-    _writer: &Writer,
-    _force: bool,
-    _schema: &Schema,
-) -> Result<Value, ApplyError> {
-    Ok(merge_patch(live.unwrap_or(&Value::Object(Map::new())), applied))
+/// Whether storing `new` in place of `old` would change nothing but times in `managedFields`. Such a write makes no new
+/// resource version.
+pub fn is_noop(old: &Value, new: &Value) -> bool {
+    let timeless = |object: &Value| {
+        let mut object = object.clone();
+        let entries = object.pointer_mut("/metadata/managedFields").and_then(Value::as_array_mut);
+        for entry in entries.into_iter().flatten().filter_map(Value::as_object_mut) {
+            entry.remove("time");
+        }
+        object
+    };
+    old == new || timeless(old) == timeless(new)
 }
-
-/// Keeps `metadata.managedFields` of `new` right for a create (`old` is none), an update or a patch other than apply.
-///
-/// `new` must already be pruned and defaulted, as the API server records ownership of defaults too.
-pub fn record_write(_old: Option<&Value>, _new: &mut Value, _writer: &Writer, _schema: &Schema) {}

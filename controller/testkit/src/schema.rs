@@ -13,6 +13,7 @@ mod kinds;
 mod limits;
 mod meta;
 pub(crate) mod node;
+mod rules;
 mod topology;
 mod unknown;
 
@@ -199,6 +200,8 @@ impl Schema {
         meta::check(&self.group, &self.kind, new, &mut causes);
         limits::check(&self.root, new, "", &mut causes);
         if self.builtin {
+            causes.retain(|cause| !rules::pardoned(&self.kind, cause));
+            rules::check(&self.kind, new, old, &mut causes);
             return causes;
         }
         duplicates(&self.root, new, "", &mut causes);

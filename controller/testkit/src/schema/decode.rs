@@ -50,14 +50,17 @@ fn walk<'a>(node: &'a Node, value: &'a Value, path: &mut Vec<&'a str>, owner: &s
         (Kind::Object, Value::Object(fields)) => {
             let name = node.name.as_deref().map_or(owner, short);
             for (key, field) in fields {
-                let (child, owner) = match (node.fields.get(key), &node.others) {
-                    (Some(child), _) => (child, name),
-                    (None, Others::Node(child)) => (child, owner),
-                    _ => continue,
+                // Keys of maps are no struct fields: they do not show in the path.
+                let error = match (node.fields.get(key), &node.others) {
+                    (Some(child), _) => {
+                        path.push(key);
+                        let error = walk(child, field, path, name);
+                        path.pop();
+                        error
+                    }
+                    (None, Others::Node(child)) => walk(child, field, path, owner),
+                    _ => None,
                 };
-                path.push(key);
-                let error = walk(child, field, path, owner);
-                path.pop();
                 if error.is_some() {
                     return error;
                 }

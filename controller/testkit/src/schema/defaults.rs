@@ -101,16 +101,19 @@ const DROPPED_WHEN_BLANK: &[&str] = &[
 /// quantities take their canonical form.
 pub(super) fn through_go(node: &Node, value: &mut Value) {
     match value {
+        // Raw JSON (a default in a CRD's schema, say) is kept as it came.
+        Value::Object(_) if node.preserve => {}
         Value::Object(fields) => {
             let required = &node.limits.required;
             fields.retain(|name, field| {
                 let optional = !required.contains(name);
                 let child = node.fields.get(name);
                 let is_map = child.is_some_and(|child| matches!(child.others, Others::Node(_)));
-                // A required struct that is missing gets its own zero below; everything else null is gone.
                 match field {
                     Value::Null => false,
-                    Value::Array(items) => !(items.is_empty() && child.is_some() && optional),
+                    Value::Array(items) => {
+                        !(items.is_empty() && child.is_some_and(|child| child.kind == Kind::Array) && optional)
+                    }
                     Value::Object(entries) => !(entries.is_empty() && is_map && optional),
                     Value::Bool(false) => !(optional && DROPPED_WHEN_ZERO.contains(&name.as_str())),
                     Value::Number(number) => {
