@@ -87,7 +87,8 @@ async fn an_outage_ends() {
     let (server, faults) = server().await;
     let mine = api(&server, "a");
     create(&mine, "x").await.unwrap();
-    let mut seen = std::pin::pin!(watcher(mine.clone(), watcher::Config::default()).default_backoff().applied_objects());
+    let mut seen =
+        std::pin::pin!(watcher(mine.clone(), watcher::Config::default()).default_backoff().applied_objects());
     assert!(seen.try_next().await.unwrap().is_some());
     faults.outage(None, Duration::from_secs(120));
     assert_eq!(code(&mine.get("x").await.unwrap_err()), 0);
