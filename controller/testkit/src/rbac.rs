@@ -299,6 +299,3 @@ pub fn read_record(path: &Path, who: &str) -> std::io::Result<BTreeSet<Need>> {
     let needs = text.lines().map(serde_json::from_str::<Need>).collect::<Result<BTreeSet<_>, _>>()?;
     Ok(needs.into_iter().filter(|need| need.who == who).collect())
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,4 +1,7 @@
-use super::*;
+//! The comparison of requests with Roles.
+
+use testkit::rbac::{Need, Role, RoleError, check, needs};
+use testkit::server::Seen;
 
 const ROLE: &str = "
 kind: ConfigMap

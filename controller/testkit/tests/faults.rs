@@ -1,11 +1,16 @@
+//! Faults on the double: each does what it says, to whom it should, and ends.
+
+use std::time::Duration;
+
 use kube::api::{Api, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::runtime::{WatchStreamExt, watcher};
 
 use futures_util::TryStreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
-
-use super::*;
+use testkit::faults::TEST;
+use testkit::{ApiServer, CrashPoint, Fault, Faults};
+use tokio::time::Instant;
 
 async fn server() -> (ApiServer, Faults) {
     let server = ApiServer::new();
