@@ -368,6 +368,3 @@ impl State {
         None
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -211,11 +211,25 @@ impl fmt::Display for Report {
         let group = |group: &str| if group.is_empty() { "core".to_owned() } else { group.to_owned() };
         for need in &self.missing {
             let place = if need.across { " across namespaces" } else { "" };
-            writeln!(f, "not granted: {} {} ({}){place}, asked by {}", need.verb, need.resource, group(&need.group), need.who)?;
+            writeln!(
+                f,
+                "not granted: {} {} ({}){place}, asked by {}",
+                need.verb,
+                need.resource,
+                group(&need.group),
+                need.who
+            )?;
         }
         for grant in &self.unused {
             let name = grant.name.as_ref().map_or(String::new(), |name| format!(" named {name}"));
-            writeln!(f, "not used: {} {} ({}){name}, of {}", grant.verb, grant.resource, group(&grant.group), grant.role)?;
+            writeln!(
+                f,
+                "not used: {} {} ({}){name}, of {}",
+                grant.verb,
+                grant.resource,
+                group(&grant.group),
+                grant.role
+            )?;
         }
         Ok(())
     }
@@ -285,6 +299,3 @@ pub fn read_record(path: &Path, who: &str) -> std::io::Result<BTreeSet<Need>> {
     let needs = text.lines().map(serde_json::from_str::<Need>).collect::<Result<BTreeSet<_>, _>>()?;
     Ok(needs.into_iter().filter(|need| need.who == who).collect())
 }
-
-#[cfg(test)]
-mod tests;

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::Actor;
 use super::pods::PODS;
 use super::world::{
-    Trouble, World, controller_of, deleting, finished, items, name, namespace, number, path_of, portion, ready, selects,
-    set_condition, text,
+    Trouble, World, controller_of, deleting, finished, items, name, namespace, number, path_of, portion, ready,
+    selects, set_condition, text,
 };
 
 pub(super) const WHO: &str = "disruption-controller";
@@ -45,7 +45,8 @@ fn count(world: &World, budget: &Value, pods: &[Value], scales: &BTreeMap<String
         namespace(pod) == namespace(budget) && selects(&budget["spec"]["selector"], &pod["metadata"]["labels"])
     };
     let mine: Vec<&Value> = pods.iter().filter(taken).filter(|pod| !finished(pod)).collect();
-    let mut gone: serde_json::Map<String, Value> = budget["status"]["disruptedPods"].as_object().cloned().unwrap_or_default();
+    let mut gone: serde_json::Map<String, Value> =
+        budget["status"]["disruptedPods"].as_object().cloned().unwrap_or_default();
     // An evicted pod counts as gone until it is.
     gone.retain(|evicted, _| mine.iter().any(|pod| name(pod) == evicted && !deleting(pod)));
     let healthy = mine.iter().filter(|pod| ready(pod) && !deleting(pod) && !gone.contains_key(name(pod))).count();

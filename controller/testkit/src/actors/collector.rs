@@ -51,6 +51,8 @@ impl Held {
 
 impl Actor for Collector {
     async fn round(&mut self, world: &World) -> Result<Option<Duration>, Trouble> {
+        // It looks at everything each time; what comes in one burst is looked at once.
+        tokio::time::sleep(Duration::from_millis(250)).await;
         self.discover(world).await?;
         let mut all = Vec::new();
         for collection in &self.collections {

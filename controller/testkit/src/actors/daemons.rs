@@ -38,7 +38,8 @@ impl Actor for DaemonSets {
 fn target(pod: &Value) -> &str {
     match text(pod, "/spec/nodeName") {
         "" => {
-            const TERMS: &str = "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms";
+            const TERMS: &str =
+                "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms";
             items(pod, TERMS).first().map_or("", |term| text(term, "/matchFields/0/values/0"))
         }
         bound => bound,
@@ -52,7 +53,8 @@ async fn step(world: &World, set: &Value, nodes: &[Value], all: &[Value]) -> Res
     let mut template = json!({"spec": set["spec"]["template"]["spec"]});
     let mut tolerations = items(&template, "/spec/tolerations").to_vec();
     for key in ["not-ready", "unreachable"] {
-        tolerations.push(json!({"key": format!("node.kubernetes.io/{key}"), "operator": "Exists", "effect": "NoExecute"}));
+        tolerations
+            .push(json!({"key": format!("node.kubernetes.io/{key}"), "operator": "Exists", "effect": "NoExecute"}));
     }
     // Daemons run on cordoned nodes too.
     tolerations.push(json!({"key": "node.kubernetes.io/unschedulable", "operator": "Exists", "effect": "NoSchedule"}));
@@ -65,7 +67,7 @@ async fn step(world: &World, set: &Value, nodes: &[Value], all: &[Value]) -> Res
         if let Some(ended) = here.iter().find(|pod| finished(pod) && !deleting(pod)) {
             pods::delete(world, ended).await?;
         } else if here.is_empty() {
-            let mut pod = pods::from_template(&set["spec"]["template"], reference.clone());
+            let mut pod = pods::from_template(&set["spec"]["template"], &reference);
             pod["metadata"]["generateName"] = json!(format!("{}-", name(set)));
             pod["metadata"]["labels"]["controller-revision-hash"] = json!(update);
             pod["spec"]["tolerations"] = json!(tolerations);

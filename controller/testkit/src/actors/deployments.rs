@@ -195,7 +195,8 @@ impl<'a> Rollout<'a> {
         if replicas(set) == to {
             return Ok(());
         }
-        let body = json!({"metadata": {"resourceVersion": set["metadata"]["resourceVersion"]}, "spec": {"replicas": to}});
+        let body =
+            json!({"metadata": {"resourceVersion": set["metadata"]["resourceVersion"]}, "spec": {"replicas": to}});
         self.world.merge(&path_of("/apis/apps/v1", "replicasets", set), &body).await.map(drop)
     }
 

@@ -63,10 +63,13 @@ pub struct Kubelet {
     script: Arc<Mutex<Script>>,
 }
 
+/// A label that a pod must have, with the value if that matters.
+type Wanted = (String, Option<String>);
+
 #[derive(Default)]
 struct Script {
     usual: Behaviour,
-    rules: Vec<(Vec<(String, Option<String>)>, Behaviour)>,
+    rules: Vec<(Vec<Wanted>, Behaviour)>,
     ready: BTreeMap<(String, String), bool>,
     exits: BTreeMap<(String, String), i32>,
     silent: BTreeSet<String>,
@@ -131,7 +134,7 @@ impl Kubelet {
     fn behaviour(&self, pod: &Value) -> Behaviour {
         let script = self.lock();
         let labels = &pod["metadata"]["labels"];
-        let fits = |rule: &[(String, Option<String>)]| {
+        let fits = |rule: &[Wanted]| {
             rule.iter().all(|(key, value)| match value {
                 Some(value) => labels[key] == **value,
                 None => labels[key].is_string(),

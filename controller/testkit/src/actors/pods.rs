@@ -2,12 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::world::{Trouble, World, controller_of, deleting, finished, name, namespace, path_of, ready, selects, text, time, uid};
+use super::world::{
+    Trouble, World, controller_of, deleting, finished, name, namespace, path_of, ready, selects, text, time, uid,
+};
 
 pub(super) const PODS: &str = "/api/v1/pods";
 
 /// A pod from a workload's template, owned by it.
-pub(super) fn from_template(template: &Value, owner_reference: Value) -> Value {
+pub(super) fn from_template(template: &Value, owner_reference: &Value) -> Value {
     let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {}, "spec": template["spec"]});
     for key in ["labels", "annotations", "finalizers"] {
         if !template["metadata"][key].is_null() {
@@ -45,9 +47,7 @@ pub(super) async fn claim(
     for pod in pods.iter().filter(|pod| namespace(pod) == namespace(owner)) {
         let matches = selects(&owner["spec"]["selector"], &pod["metadata"]["labels"]);
         let path = path_of("/api/v1", "pods", pod);
-        let with = |owners: Vec<Value>| {
-            json!({"metadata": {"resourceVersion": pod["metadata"]["resourceVersion"], "ownerReferences": owners}})
-        };
+        let with = |owners: Vec<Value>| json!({"metadata": {"resourceVersion": pod["metadata"]["resourceVersion"], "ownerReferences": owners}});
         let owners = pod["metadata"]["ownerReferences"].as_array().cloned().unwrap_or_default();
         match (owns(owner, pod), matches) {
             (true, true) => mine.push(pod.clone()),

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::Actor;
 use super::pods::{self, PODS};
 use super::world::{Trouble, World, controller_reference, deleting, number, path_of, ready};
-use super::Actor;
 
 pub(super) const WHO: &str = "replicaset-controller";
 pub(super) const SETS: &str = "/apis/apps/v1/replicasets";
@@ -28,7 +28,7 @@ impl Actor for ReplicaSets {
             mine.retain(pods::active);
             let wanted = usize::try_from(number(&set, "/spec/replicas").unwrap_or(1)).unwrap_or_default();
             for _ in mine.len()..wanted {
-                let mut pod = pods::from_template(&set["spec"]["template"], reference.clone());
+                let mut pod = pods::from_template(&set["spec"]["template"], &reference);
                 pod["metadata"]["generateName"] = json!(format!("{}-", super::world::name(&set)));
                 mine.extend(pods::create(world, &set, &pod).await?);
             }
@@ -46,7 +46,9 @@ impl Actor for ReplicaSets {
             }
             let mut status = json!({"replicas": mine.len(), "observedGeneration": set["metadata"]["generation"]});
             // As in the real ones, a count of zero is left out.
-            for (key, count) in [("fullyLabeledReplicas", mine.len()), ("readyReplicas", ready), ("availableReplicas", available)] {
+            for (key, count) in
+                [("fullyLabeledReplicas", mine.len()), ("readyReplicas", ready), ("availableReplicas", available)]
+            {
                 if count > 0 {
                     status[key] = json!(count);
                 }

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use super::Actor;
 use super::pods::PODS;
 use super::world::{
-    Trouble, World, condition, deleting, finished, items, name, namespace, number, path_of, selects, set_condition, text,
+    Trouble, World, condition, deleting, finished, items, name, namespace, number, path_of, selects, set_condition,
+    text,
 };
 
 pub(super) const WHO: &str = "kube-scheduler";
@@ -106,7 +107,8 @@ fn obstacle(pod: &Value, node: &Value, here: &[&Value], nodes: &[Value], pods: &
             return Some(format!("Insufficient {resource}"));
         }
     }
-    if repelled(pod, node, nodes, pods) || pods.iter().any(|other| is_placed(other) && repels(other, pod, node, nodes)) {
+    if repelled(pod, node, nodes, pods) || pods.iter().any(|other| is_placed(other) && repels(other, pod, node, nodes))
+    {
         return Some("node(s) didn't match pod anti-affinity rules".to_owned());
     }
     None
@@ -133,7 +135,8 @@ fn repels(placed: &Value, pod: &Value, node: &Value, nodes: &[Value]) -> bool {
 /// Whether a term of `of` means `other`: by labels, in its own namespace unless it names some.
 fn meant(term: &Value, of: &Value, other: &Value) -> bool {
     let named = items(term, "/namespaces");
-    let near = if named.is_empty() { namespace(of) == namespace(other) } else { named.iter().any(|n| n == namespace(other)) };
+    let near =
+        if named.is_empty() { namespace(of) == namespace(other) } else { named.iter().any(|n| n == namespace(other)) };
     near && selects(&term["labelSelector"], &other["metadata"]["labels"])
 }
 
@@ -153,7 +156,9 @@ pub(super) fn tolerates(pod: &Value, node: &Value) -> bool {
         tolerations.iter().any(|t| {
             let any_key = text(t, "/key").is_empty();
             let same_value = text(t, "/operator") == "Exists" || (!any_key && text(t, "/value") == value);
-            (any_key || text(t, "/key") == key) && same_value && matches!(text(t, "/effect"), e if e.is_empty() || e == effect)
+            (any_key || text(t, "/key") == key)
+                && same_value
+                && matches!(text(t, "/effect"), e if e.is_empty() || e == effect)
         })
     };
     let cordoned = node["spec"]["unschedulable"] == true;
@@ -185,7 +190,8 @@ fn host_ports(pod: &Value) -> Vec<(String, String, i64)> {
     let host_network = pod["spec"]["hostNetwork"] == true;
     ports
         .filter_map(|port| {
-            let number = number(port, "/hostPort").or_else(|| number(port, "/containerPort").filter(|_| host_network))?;
+            let number =
+                number(port, "/hostPort").or_else(|| number(port, "/containerPort").filter(|_| host_network))?;
             let or = |pointer: &str, other: &str| match text(port, pointer) {
                 "" => other.to_owned(),
                 given => given.to_owned(),

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::pods::PODS;
 use super::world::{
-    Trouble, World, controller_reference, deleting, finished, hash, items, name, namespace, number, path_of, ready, text,
+    Trouble, World, controller_reference, deleting, finished, hash, items, name, namespace, number, path_of, ready,
+    text,
 };
 use super::{Actor, pods};
 
@@ -123,7 +124,9 @@ async fn manage(
         return Ok(());
     }
     // From the highest down, one at a time, whatever the management policy.
-    for pod in mine.iter().rev().filter(|pod| ordinal(set, pod).is_some_and(|at| at >= partition && range.contains(&at))) {
+    for pod in
+        mine.iter().rev().filter(|pod| ordinal(set, pod).is_some_and(|at| at >= partition && range.contains(&at)))
+    {
         if text(pod, REVISION) != update && !deleting(pod) {
             return pods::delete(world, pod).await;
         }
@@ -135,7 +138,7 @@ async fn manage(
 }
 
 fn pod_at(set: &Value, reference: &Value, at: i64, update: &str) -> Value {
-    let mut pod = pods::from_template(&set["spec"]["template"], reference.clone());
+    let mut pod = pods::from_template(&set["spec"]["template"], reference);
     let pod_name = format!("{}-{at}", name(set));
     pod["metadata"]["name"] = json!(pod_name);
     pod["metadata"]["labels"]["statefulset.kubernetes.io/pod-name"] = json!(pod_name);

@@ -253,7 +253,14 @@ pub(super) fn finished(pod: &Value) -> bool {
 }
 
 /// A condition whose transition time moves only with its status.
-pub(super) fn set_condition(conditions: &mut Vec<Value>, now: &Value, kind: &str, status: bool, reason: &str, message: &str) {
+pub(super) fn set_condition(
+    conditions: &mut Vec<Value>,
+    now: &Value,
+    kind: &str,
+    status: bool,
+    reason: &str,
+    message: &str,
+) {
     let status = if status { "True" } else { "False" };
     let mut new = json!({"type": kind, "status": status, "lastTransitionTime": now});
     if !reason.is_empty() {

@@ -36,6 +36,12 @@ fn walk<'a>(node: &'a Node, value: &'a Value, path: &mut Vec<&'a str>, owner: &s
             if wide { mismatch(&format!("number {number}")) } else { None }
         }
         (Kind::Boolean, Value::Bool(_)) => None,
+        // The one type whose decoder insists on six decimals, no fewer and no more.
+        (Kind::String, Value::String(text)) if is_micro_time(node) => (!format::is_micro_time(text)).then(|| {
+            format!(
+                "parsing time {text:?} as \"2006-01-02T15:04:05.000000Z07:00\": cannot parse {text:?} as \".000000\""
+            )
+        }),
         (Kind::String, Value::String(text)) => match node.limits.format() {
             Some("date-time") if !format::holds("date-time", text) => Some(format!(
                 "parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse {text:?} as \"2006\""
@@ -97,4 +103,8 @@ fn go_type(node: &Node) -> String {
             _ => "map[string]interface {}".to_owned(),
         },
     }
+}
+
+fn is_micro_time(node: &Node) -> bool {
+    node.name.as_deref().is_some_and(|name| name.ends_with(".meta.v1.MicroTime"))
 }

@@ -24,6 +24,12 @@ pub(super) fn holds(name: &str, text: &str) -> bool {
     }
 }
 
+/// A time as `metav1.MicroTime` reads it.
+pub(super) fn is_micro_time(text: &str) -> bool {
+    let decimals = text.split_once('.').map(|(_, rest)| rest.bytes().take_while(u8::is_ascii_digit).count());
+    decimals == Some(6) && text.parse::<jiff::Timestamp>().is_ok()
+}
+
 fn cidr(text: &str) -> bool {
     let Some((address, bits)) = text.split_once('/') else { return false };
     let most = match address.parse::<IpAddr>() {

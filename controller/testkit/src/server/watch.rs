@@ -18,6 +18,8 @@ use super::{
     store::Change,
 };
 
+/// How long before its end a watch hears of the revision once more, so that its client can go on from there.
+const BEFORE_THE_END: Duration = Duration::from_secs(2);
 /// How often a quiet watch with bookmarks hears of the revision.
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 /// How long a watch lives when its client names no time.
@@ -72,7 +74,7 @@ impl Watch {
             told_columns: false,
             ended: false,
             ends: now + life,
-            bookmark_at: now + BOOKMARK_EVERY,
+            bookmark_at: next_bookmark(now, now + life),
             breaks: faults.break_after.map(|after| now + after),
             lag: faults.lag,
             changed: shared.changed.subscribe(),
@@ -242,7 +244,7 @@ impl Watch {
         if now >= self.ends {
             self.ended = true;
         } else if self.bookmarks && now >= self.bookmark_at {
-            self.bookmark_at = now + BOOKMARK_EVERY;
+            self.bookmark_at = next_bookmark(now, self.ends);
             self.bookmark(false);
         }
     }
@@ -260,5 +262,14 @@ impl Watch {
     /// The body of the answer.
     pub(crate) fn into_stream(self) -> impl Stream<Item = Result<Bytes, BoxError>> + Send + 'static {
         futures_util::stream::unfold(self, |mut watch| async move { watch.next().await.map(|item| (item, watch)) })
+    }
+}
+
+/// When a watch hears of the revision next: regularly, and shortly before its end.
+fn next_bookmark(now: Instant, ends: Instant) -> Instant {
+    let regular = now + BOOKMARK_EVERY;
+    match ends.checked_sub(BEFORE_THE_END) {
+        Some(last) if last > now => regular.min(last),
+        _ => regular,
     }
 }

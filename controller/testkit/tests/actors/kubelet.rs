@@ -23,7 +23,8 @@ async fn phases_and_readiness() {
     let api = h.api();
     let began = tokio::time::Instant::now();
     api.post("v1/pods", &pod("p", json!({}))).await.ok();
-    let creating = until(&h, "v1/pods/p", "/status/containerStatuses/0/state/waiting/reason", json!("ContainerCreating")).await;
+    let creating =
+        until(&h, "v1/pods/p", "/status/containerStatuses/0/state/waiting/reason", json!("ContainerCreating")).await;
     assert_eq!(creating["status"]["phase"], "Pending");
     let running = until(&h, "v1/pods/p", "/status/phase", json!("Running")).await;
     assert!(began.elapsed() >= Duration::from_secs(5) && !is_ready(&running));
@@ -84,7 +85,8 @@ async fn going(stops: Duration, grace: u32) -> Option<(Duration, Value)> {
     let api = h.api();
     api.post("v1/pods", &pod("p", json!({"terminationGracePeriodSeconds": grace}))).await.ok();
     let up = until(&h, "v1/pods/p", "/status/containerStatuses/0/ready", json!(true)).await;
-    let mut watch = api.watch("v1/pods", &format!("resourceVersion={}", up["metadata"]["resourceVersion"].as_str()?)).await;
+    let mut watch =
+        api.watch("v1/pods", &format!("resourceVersion={}", up["metadata"]["resourceVersion"].as_str()?)).await;
     let began = tokio::time::Instant::now();
     api.delete("v1/pods/p").await.ok();
     loop {

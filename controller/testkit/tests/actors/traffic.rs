@@ -16,7 +16,8 @@ fn service() -> Value {
 }
 
 async fn slice(h: &Harness) -> Option<Value> {
-    let list = h.api().get("discovery.k8s.io/v1/endpointslices?labelSelector=kubernetes.io/service-name%3Dweb").await.ok();
+    let list =
+        h.api().get("discovery.k8s.io/v1/endpointslices?labelSelector=kubernetes.io/service-name%3Dweb").await.ok();
     let items = list["items"].as_array().expect("items");
     assert!(items.len() < 2, "one mapping of ports is one slice");
     items.first().cloned()
@@ -71,7 +72,8 @@ async fn a_budget_counts_what_is_healthy() {
     let path = "policy/v1/poddisruptionbudgets/b";
     api.post("apps/v1/deployments", &workload("Deployment", "d", json!({"replicas": 3}))).await.ok();
     let spec = json!({"maxUnavailable": 1, "selector": {"matchLabels": {"app": "d"}}});
-    let budget = json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "b"}, "spec": spec});
+    let budget =
+        json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "b"}, "spec": spec});
     api.post("policy/v1/poddisruptionbudgets", &budget).await.ok();
     let counted = until(&h, path, "/status/disruptionsAllowed", json!(1)).await;
     assert_eq!((&counted["status"]["expectedPods"], &counted["status"]["desiredHealthy"]), (&json!(3), &json!(2)));

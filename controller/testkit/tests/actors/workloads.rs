@@ -26,10 +26,14 @@ async fn a_deployment_becomes_available() {
     assert_eq!((all.len(), nodes.len()), (3, 3), "they are spread");
     let addresses: BTreeSet<_> = all.iter().map(|p| p["status"]["podIP"].to_string()).collect();
     assert_eq!(addresses.len(), 3);
-    api.delete_with(&format!("v1/pods/{}", all[0]["metadata"]["name"].as_str().expect("a name")), &json!({})).await.ok();
+    api.delete_with(&format!("v1/pods/{}", all[0]["metadata"]["name"].as_str().expect("a name")), &json!({}))
+        .await
+        .ok();
     h.eventually("a new one takes its place", SOON, || async {
         let now = pods(&h, "d").await;
-        now.len() == 3 && now.iter().all(is_ready) && now.iter().all(|p| p["metadata"]["uid"] != all[0]["metadata"]["uid"])
+        now.len() == 3
+            && now.iter().all(is_ready)
+            && now.iter().all(|p| p["metadata"]["uid"] != all[0]["metadata"]["uid"])
     })
     .await;
     api.patch("apps/v1/deployments/d", MERGE, &json!({"spec": {"replicas": 1}})).await.ok();
@@ -42,7 +46,9 @@ async fn a_rolling_update_keeps_enough() {
     let Some(h) = start(Kubelet::default()).await else { return };
     let api = h.api();
     let strategy = json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}});
-    api.post("apps/v1/deployments", &workload("Deployment", "d", json!({"replicas": 2, "strategy": strategy}))).await.ok();
+    api.post("apps/v1/deployments", &workload("Deployment", "d", json!({"replicas": 2, "strategy": strategy})))
+        .await
+        .ok();
     until(&h, "apps/v1/deployments/d", "/status/availableReplicas", json!(2)).await;
     api.patch("apps/v1/deployments/d", STRATEGIC, &image(2)).await.ok();
     let mut least = usize::MAX;
@@ -52,7 +58,9 @@ async fn a_rolling_update_keeps_enough() {
         let staying: Vec<_> = now.iter().filter(|p| !is_going(p)).collect();
         least = least.min(staying.iter().filter(|p| is_ready(p)).count());
         most = most.max(staying.len());
-        if now.len() == 2 && now.iter().all(|p| is_ready(p) && p["spec"]["containers"][0]["image"] == "none.invalid/none:2") {
+        if now.len() == 2
+            && now.iter().all(|p| is_ready(p) && p["spec"]["containers"][0]["image"] == "none.invalid/none:2")
+        {
             break;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -87,7 +95,11 @@ async fn recreate_never_runs_two_templates() {
 async fn a_rollout_that_cannot_finish_says_so() {
     let Some(h) = start(Kubelet::default()).await else { return };
     let api = h.api();
-    h.actors().expect("actors").kubelet().expect("a kubelet").script("app=d", Behaviour { no_image: true, ..Behaviour::default() });
+    h.actors()
+        .expect("actors")
+        .kubelet()
+        .expect("a kubelet")
+        .script("app=d", Behaviour { no_image: true, ..Behaviour::default() });
     let extra = json!({"replicas": 1, "progressDeadlineSeconds": 60});
     api.post("apps/v1/deployments", &workload("Deployment", "d", extra)).await.ok();
     h.eventually("the deadline is exceeded", Duration::from_secs(300), || async {
@@ -150,7 +162,11 @@ async fn a_stateful_set_goes_in_order() {
 async fn a_parallel_stateful_set_waits_for_nobody() {
     let Some(h) = start(Kubelet::default()).await else { return };
     let api = h.api();
-    h.actors().expect("actors").kubelet().expect("a kubelet").script("app=s", Behaviour { ready_after: None, ..Behaviour::default() });
+    h.actors()
+        .expect("actors")
+        .kubelet()
+        .expect("a kubelet")
+        .script("app=s", Behaviour { ready_after: None, ..Behaviour::default() });
     let extra = json!({"replicas": 3, "serviceName": "s", "podManagementPolicy": "Parallel"});
     api.post("apps/v1/statefulsets", &workload("StatefulSet", "s", extra)).await.ok();
     h.eventually("all are there", SOON, || async {
@@ -185,7 +201,8 @@ async fn a_host_port_is_worth_a_node() {
     let api = h.api();
     for n in 0..4 {
         let mut object = pod(&format!("p{n}"), json!({}));
-        object["spec"]["containers"][0]["ports"] = json!([{"containerPort": 10000, "hostPort": 10000, "protocol": "UDP"}]);
+        object["spec"]["containers"][0]["ports"] =
+            json!([{"containerPort": 10000, "hostPort": 10000, "protocol": "UDP"}]);
         api.post("v1/pods", &object).await.ok();
         if n < 3 {
             until(&h, &format!("v1/pods/p{n}"), "/status/phase", json!("Running")).await;

@@ -15,7 +15,10 @@ async fn a_deployment_is_filled_in() {
     let spec = &made["spec"];
     assert_eq!(spec["revisionHistoryLimit"], 10);
     assert_eq!(spec["progressDeadlineSeconds"], 600);
-    assert_eq!(spec["strategy"], json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}}));
+    assert_eq!(
+        spec["strategy"],
+        json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}})
+    );
     let pod = &spec["template"]["spec"];
     assert_eq!(pod["restartPolicy"], "Always");
     assert_eq!(pod["dnsPolicy"], "ClusterFirst");
@@ -27,7 +30,9 @@ async fn a_deployment_is_filled_in() {
     assert_eq!(container["ports"], json!([{"containerPort": 80, "protocol": "TCP"}]));
     let probe = &container["readinessProbe"];
     assert_eq!(probe["httpGet"], json!({"port": 80, "path": "/", "scheme": "HTTP"}));
-    for (field, value) in [("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)] {
+    for (field, value) in
+        [("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)]
+    {
         assert_eq!(probe[field], value, "{field}");
     }
 }
@@ -86,7 +91,10 @@ async fn plain_strings_of_a_secret_are_folded_in() {
 async fn optional_fields_left_out_stay_out() {
     let h = start().await;
     let api = h.api();
-    let made = api.post("v1/configmaps", &json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}})).await.ok();
+    let made = api
+        .post("v1/configmaps", &json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}))
+        .await
+        .ok();
     let mut keys: Vec<_> = made.as_object().expect("an object").keys().map(String::as_str).collect();
     keys.sort_unstable();
     assert_eq!(keys, ["apiVersion", "kind", "metadata"]);
@@ -99,28 +107,46 @@ async fn the_kinds_the_controller_writes_are_strictly_valid() {
     let h = start().await;
     let api = h.api();
     for (path, object) in [
-        ("v1/serviceaccounts/a", json!({"apiVersion": "v1", "kind": "ServiceAccount", "automountServiceAccountToken": false})),
-        ("networking.k8s.io/v1/networkpolicies/a", json!({
-            "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
-            "spec": {"podSelector": {"matchLabels": {"a": "b"}}, "policyTypes": ["Ingress"], "ingress": [{"ports": [{"port": 80, "protocol": "TCP"}]}]},
-        })),
-        ("networking.k8s.io/v1/ingresses/a", json!({
-            "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
-            "spec": {"rules": [{"host": "meet.example", "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": {"service": {"name": "s", "port": {"number": 80}}}}]}}]},
-        })),
-        ("policy/v1/poddisruptionbudgets/a", json!({
-            "apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
-            "spec": {"minAvailable": 1, "selector": {"matchLabels": {"a": "b"}}},
-        })),
-        ("rbac.authorization.k8s.io/v1/roles/a", json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
-            "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}],
-        })),
-        ("discovery.k8s.io/v1/endpointslices/a", json!({
-            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
-            "endpoints": [{"addresses": ["10.1.2.3"], "conditions": {"ready": true, "serving": true, "terminating": false}}],
-            "ports": [{"name": "http", "port": 80, "protocol": "TCP"}],
-        })),
+        (
+            "v1/serviceaccounts/a",
+            json!({"apiVersion": "v1", "kind": "ServiceAccount", "automountServiceAccountToken": false}),
+        ),
+        (
+            "networking.k8s.io/v1/networkpolicies/a",
+            json!({
+                "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+                "spec": {"podSelector": {"matchLabels": {"a": "b"}}, "policyTypes": ["Ingress"], "ingress": [{"ports": [{"port": 80, "protocol": "TCP"}]}]},
+            }),
+        ),
+        (
+            "networking.k8s.io/v1/ingresses/a",
+            json!({
+                "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
+                "spec": {"rules": [{"host": "meet.example", "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": {"service": {"name": "s", "port": {"number": 80}}}}]}}]},
+            }),
+        ),
+        (
+            "policy/v1/poddisruptionbudgets/a",
+            json!({
+                "apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
+                "spec": {"minAvailable": 1, "selector": {"matchLabels": {"a": "b"}}},
+            }),
+        ),
+        (
+            "rbac.authorization.k8s.io/v1/roles/a",
+            json!({
+                "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+                "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}],
+            }),
+        ),
+        (
+            "discovery.k8s.io/v1/endpointslices/a",
+            json!({
+                "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+                "endpoints": [{"addresses": ["10.1.2.3"], "conditions": {"ready": true, "serving": true, "terminating": false}}],
+                "ports": [{"name": "http", "port": 80, "protocol": "TCP"}],
+            }),
+        ),
     ] {
         let mut object = object;
         object["metadata"] = json!({"name": "a"});

@@ -120,7 +120,8 @@ async fn in_the_foreground_the_owner_goes_last() {
         api.get("v1/configmaps/two").await.ok()["metadata"]["deletionTimestamp"].is_string()
     })
     .await;
-    h.holds("the owner waits", Duration::from_secs(3), || async { api.get("v1/configmaps/one").await.code == 200 }).await;
+    h.holds("the owner waits", Duration::from_secs(3), || async { api.get("v1/configmaps/one").await.code == 200 })
+        .await;
     api.patch("v1/configmaps/two", MERGE, &json!({"metadata": {"finalizers": null}})).await.ok();
     gone(&h, "v1/configmaps/two").await;
     gone(&h, "v1/configmaps/one").await;

@@ -84,7 +84,17 @@ async fn built_in_kinds_show_in_discovery() {
     let api = h.api();
     let core = api.get("/api/v1").await.ok();
     let names: Vec<_> = core["resources"].as_array().expect("resources").iter().map(|r| r["name"].clone()).collect();
-    for name in ["pods", "pods/status", "pods/eviction", "pods/binding", "services", "configmaps", "secrets", "nodes", "namespaces"] {
+    for name in [
+        "pods",
+        "pods/status",
+        "pods/eviction",
+        "pods/binding",
+        "services",
+        "configmaps",
+        "secrets",
+        "nodes",
+        "namespaces",
+    ] {
         assert!(names.contains(&json!(name)), "{name}");
     }
     for (path, name) in [

@@ -106,7 +106,8 @@ async fn a_running_pod_has_its_grace() {
     let stamp = |object: &Value| -> jiff::Timestamp {
         object["metadata"]["deletionTimestamp"].as_str().expect("a time").parse().expect("a time")
     };
-    let created: jiff::Timestamp = going["metadata"]["creationTimestamp"].as_str().expect("a time").parse().expect("a time");
+    let created: jiff::Timestamp =
+        going["metadata"]["creationTimestamp"].as_str().expect("a time").parse().expect("a time");
     let ahead = stamp(&going).duration_since(created).as_secs();
     assert!((60..90).contains(&ahead), "it stands in the future: {ahead} s");
 

@@ -83,7 +83,9 @@ async fn a_budget_without_room_refuses() {
     budget(&h, 1, 0).await;
     let refused = api.post("v1/pods/p/eviction", &eviction("p")).await.refused(429, "TooManyRequests");
     assert!(message(&refused).contains("disruption budget"), "{refused}");
-    assert!(refused["details"]["causes"].as_array().is_some_and(|c| c.iter().any(|c| c["reason"] == "DisruptionBudget")));
+    assert!(
+        refused["details"]["causes"].as_array().is_some_and(|c| c.iter().any(|c| c["reason"] == "DisruptionBudget"))
+    );
     assert!(api.get("v1/pods/p").await.ok()["metadata"].get("deletionTimestamp").is_none());
     // A plain delete asks no budget.
     api.delete_with("v1/pods/p", &json!({"gracePeriodSeconds": 0})).await.ok();

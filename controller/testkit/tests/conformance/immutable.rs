@@ -58,7 +58,8 @@ async fn a_stateful_set_keeps_its_service_and_claims() {
         let refused = api.patch(path, MERGE, &change).await.refused(422, "Invalid");
         assert!(message(&refused).contains("updates to statefulset spec for fields other than"), "{refused}");
     }
-    let image = json!({"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "none.invalid/none:2"}]}}}});
+    let image =
+        json!({"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "none.invalid/none:2"}]}}}});
     api.patch(path, STRATEGIC, &image).await.ok();
 }
 

@@ -68,7 +68,8 @@ async fn owners_must_be_named_whole() {
     let mut object = configmap("a", json!({}));
     object["metadata"]["ownerReferences"] = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "o", "uid": ""}]);
     api.post("v1/configmaps", &object).await.refused(422, "Invalid");
-    let owner = |uid: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "o", "uid": uid, "controller": true});
+    let owner =
+        |uid: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "o", "uid": uid, "controller": true});
     object["metadata"]["ownerReferences"] =
         json!([owner("00000000-0000-4000-8000-000000000001"), owner("00000000-0000-4000-8000-000000000002")]);
     api.post("v1/configmaps", &object).await.refused(422, "Invalid");

@@ -135,7 +135,9 @@ async fn typed_calls_fit_the_answers() {
     let patched = pods.patch_status("p", &PatchParams::default(), &status).await.expect("patched");
     assert_eq!(patched.status.expect("a status").phase.as_deref(), Some("Running"));
     let grace = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
-    pods.delete("p", &grace.preconditions(kube::api::Preconditions { uid: made.uid(), resource_version: None })).await.expect("deleted");
+    pods.delete("p", &grace.preconditions(kube::api::Preconditions { uid: made.uid(), resource_version: None }))
+        .await
+        .expect("deleted");
     let error = pods.get("p").await.expect_err("gone");
     assert!(matches!(&error, kube::Error::Api(status) if status.is_not_found()), "{error}");
     let error = pods.create(&PostParams::default(), &Pod::default()).await.expect_err("invalid");

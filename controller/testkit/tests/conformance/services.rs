@@ -14,7 +14,9 @@ async fn a_service_gets_an_address() {
     let api = h.api();
     let one = api.post("v1/services", &service("one", json!({"ports": [{"port": 80}]}))).await.ok();
     let two = api.post("v1/services", &service("two", json!({"ports": [{"port": 80}]}))).await.ok();
-    let ip = |s: &Value| -> std::net::IpAddr { s["spec"]["clusterIP"].as_str().expect("an address").parse().expect("an address") };
+    let ip = |s: &Value| -> std::net::IpAddr {
+        s["spec"]["clusterIP"].as_str().expect("an address").parse().expect("an address")
+    };
     assert_ne!(ip(&one), ip(&two));
     assert_eq!(one["spec"]["clusterIPs"][0], one["spec"]["clusterIP"]);
     assert_eq!(one["spec"]["type"], "ClusterIP");
@@ -32,7 +34,8 @@ async fn a_service_gets_an_address() {
 #[tokio::test]
 async fn a_headless_service_has_none() {
     let h = start().await;
-    let made = h.api().post("v1/services", &service("s", json!({"clusterIP": "None", "selector": {"a": "b"}}))).await.ok();
+    let made =
+        h.api().post("v1/services", &service("s", json!({"clusterIP": "None", "selector": {"a": "b"}}))).await.ok();
     assert_eq!((&made["spec"]["clusterIP"], &made["spec"]["clusterIPs"]), (&json!("None"), &json!(["None"])));
 }
 
@@ -41,11 +44,13 @@ async fn an_address_stays() {
     let h = start().await;
     let api = h.api();
     let made = api.post("v1/services", &service("s", json!({"ports": [{"port": 80}]}))).await.ok();
-    let refused = api.patch("v1/services/s", MERGE, &json!({"spec": {"clusterIP": "None", "clusterIPs": ["None"]}})).await;
+    let refused =
+        api.patch("v1/services/s", MERGE, &json!({"spec": {"clusterIP": "None", "clusterIPs": ["None"]}})).await;
     refused.refused(422, "Invalid");
-    let applied = service("s", json!({"ports": [{"port": 81}]}));
+    let applied = service("s", json!({"ports": [{"port": 80, "targetPort": 8080}]}));
     let now = api.apply_force("v1/services/s", "a", &applied).await.ok();
     assert_eq!(now["spec"]["clusterIP"], made["spec"]["clusterIP"]);
+    assert_eq!(now["spec"]["ports"][0]["targetPort"], 8080);
 }
 
 #[tokio::test]
@@ -77,7 +82,10 @@ async fn several_ports_need_names() {
     let api = h.api();
     let two = json!({"ports": [{"port": 80}, {"port": 81}]});
     let refused = api.post("v1/services", &service("s", two)).await.refused(422, "Invalid");
-    assert!(causes(&refused).contains(&("spec.ports[0].name".to_owned(), "FieldValueRequired".to_owned())), "{refused}");
+    assert!(
+        causes(&refused).contains(&("spec.ports[0].name".to_owned(), "FieldValueRequired".to_owned())),
+        "{refused}"
+    );
     let named = json!({"ports": [{"name": "a", "port": 80}, {"name": "b", "port": 80, "protocol": "UDP"}]});
     api.post("v1/services", &service("s", named)).await.ok();
 }

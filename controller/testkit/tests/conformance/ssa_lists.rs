@@ -79,12 +79,14 @@ async fn service_ports_merge_by_port_and_protocol() {
     let api = h.api();
     let service = |ports: Value| json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}, "spec": {"ports": ports}});
     api.apply("v1/services/s", "one", &service(json!([{"name": "a", "port": 80}]))).await.ok();
-    let both = api.apply("v1/services/s", "two", &service(json!([{"name": "b", "port": 81, "protocol": "TCP"}]))).await.ok();
+    let both =
+        api.apply("v1/services/s", "two", &service(json!([{"name": "b", "port": 81, "protocol": "TCP"}]))).await.ok();
     assert_eq!(both["spec"]["ports"].as_array().expect("ports").len(), 2);
     let again = api.apply("v1/services/s", "one", &service(json!([{"name": "a", "port": 80}]))).await.ok();
     assert_eq!(version(&again), version(&both), "filled-in fields are no change");
     let moved = api.apply("v1/services/s", "one", &service(json!([{"name": "a", "port": 90}]))).await.ok();
-    let mut ports: Vec<_> = moved["spec"]["ports"].as_array().expect("ports").iter().filter_map(|p| p["port"].as_u64()).collect();
+    let mut ports: Vec<_> =
+        moved["spec"]["ports"].as_array().expect("ports").iter().filter_map(|p| p["port"].as_u64()).collect();
     ports.sort_unstable();
     assert_eq!(ports, [81, 90]);
 }
@@ -109,7 +111,8 @@ async fn a_set_is_owned_value_by_value() {
     api.apply(&path, "one", &thing("t", json!({"set": ["a", "b"]}))).await.ok();
     let both = api.apply(&path, "two", &thing("t", json!({"set": ["b", "c"]}))).await.ok();
     let set = |object: &Value| {
-        let mut all: Vec<String> = object["spec"]["set"].as_array().expect("a set").iter().map(ToString::to_string).collect();
+        let mut all: Vec<String> =
+            object["spec"]["set"].as_array().expect("a set").iter().map(ToString::to_string).collect();
         all.sort();
         all.join(",")
     };
@@ -125,7 +128,8 @@ async fn a_map_list_of_a_custom_resource_merges_by_key() {
     let api = h.api();
     let path = format!("{THINGS}/t");
     api.apply(&path, "one", &thing("t", json!({"parts": [{"name": "a", "weight": 1}, {"name": "b"}]}))).await.ok();
-    let both = api.apply(&path, "two", &thing("t", json!({"parts": [{"name": "b", "note": "n"}, {"name": "c"}]}))).await.ok();
+    let both =
+        api.apply(&path, "two", &thing("t", json!({"parts": [{"name": "b", "note": "n"}, {"name": "c"}]}))).await.ok();
     let part = |object: &Value, name: &str| {
         object["spec"]["parts"].as_array().and_then(|all| all.iter().find(|p| p["name"] == name).cloned())
     };
@@ -144,10 +148,12 @@ async fn conditions_have_an_owner_each() {
     let api = h.api();
     let path = format!("{THINGS}/t/status");
     api.post(THINGS, &thing("t", json!({}))).await.ok();
-    let say = |kind: &str, status: &str| json!({
-        "apiVersion": "conformance.roompin.test/v1", "kind": "Thing", "metadata": {"name": "t"},
-        "status": {"conditions": [{"type": kind, "status": status}]},
-    });
+    let say = |kind: &str, status: &str| {
+        json!({
+            "apiVersion": "conformance.roompin.test/v1", "kind": "Thing", "metadata": {"name": "t"},
+            "status": {"conditions": [{"type": kind, "status": status}]},
+        })
+    };
     api.apply(&path, "one", &say("Available", "True")).await.ok();
     let both = api.apply(&path, "two", &say("Progressing", "False")).await.ok();
     assert_eq!(both["status"]["conditions"].as_array().expect("conditions").len(), 2);
@@ -169,10 +175,12 @@ async fn finalizers_and_owners_are_shared() {
         }
         all
     };
-    let say = |finalizer: &str, owner: &Value| json!({
-        "apiVersion": "v1", "kind": "ConfigMap",
-        "metadata": {"name": "a", "finalizers": [finalizer], "ownerReferences": [owner]},
-    });
+    let say = |finalizer: &str, owner: &Value| {
+        json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": "a", "finalizers": [finalizer], "ownerReferences": [owner]},
+        })
+    };
     api.apply(path, "one", &say("roompin.test/one", &owners[0])).await.ok();
     let both = api.apply(path, "two", &say("roompin.test/two", &owners[1])).await.ok();
     assert_eq!(both["metadata"]["finalizers"].as_array().expect("finalizers").len(), 2);

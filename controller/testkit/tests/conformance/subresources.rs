@@ -150,10 +150,12 @@ async fn a_pod_is_bound_once() {
     let h = start().await;
     let api = h.api();
     api.post("v1/pods", &pod("p")).await.ok();
-    let to = |node: &str| json!({
-        "apiVersion": "v1", "kind": "Binding", "metadata": {"name": "p"},
-        "target": {"apiVersion": "v1", "kind": "Node", "name": node},
-    });
+    let to = |node: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Binding", "metadata": {"name": "p"},
+            "target": {"apiVersion": "v1", "kind": "Node", "name": node},
+        })
+    };
     api.post("v1/pods/p/binding", &to("no-such-node")).await.ok();
     let bound = api.get("v1/pods/p").await.ok();
     assert_eq!(bound["spec"]["nodeName"], "no-such-node");

@@ -38,7 +38,8 @@ async fn a_schema_says_which_field_is_wrong() {
 #[tokio::test]
 async fn all_that_is_wrong_is_said_at_once() {
     let h = start_with_things().await;
-    let refused = h.api().post(THINGS, &thing("bad", json!({"size": 0, "colour": "mauve"}))).await.refused(422, "Invalid");
+    let refused =
+        h.api().post(THINGS, &thing("bad", json!({"size": 0, "colour": "mauve"}))).await.refused(422, "Invalid");
     let mut fields: Vec<_> = causes(&refused).into_iter().map(|(field, _)| field).collect();
     fields.retain(|field| field.starts_with("spec"));
     fields.sort();
@@ -88,7 +89,8 @@ async fn status_is_validated_too() {
     let bad = json!({"status": {"conditions": [{"type": "Ready"}]}});
     let refused = api.patch(&path, MERGE, &bad).await.refused(422, "Invalid");
     assert!(causes(&refused).iter().any(|(field, _)| field == "status.conditions[0].status"), "{refused}");
-    let twice = json!({"status": {"conditions": [{"type": "Ready", "status": "True"}, {"type": "Ready", "status": "False"}]}});
+    let twice =
+        json!({"status": {"conditions": [{"type": "Ready", "status": "True"}, {"type": "Ready", "status": "False"}]}});
     api.patch(&path, MERGE, &twice).await.refused(422, "Invalid");
 }
 
@@ -174,7 +176,8 @@ async fn built_in_kinds_have_required_fields() {
     strangers["spec"]["template"]["metadata"]["labels"] = json!({"app": "another"});
     let refused = api.post("apps/v1/deployments", &strangers).await.refused(422, "Invalid");
     assert!(causes(&refused).iter().any(|(f, _)| f == "spec.template.metadata.labels"), "{refused}");
-    let portless = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}, "spec": {"selector": {"a": "b"}}});
+    let portless =
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}, "spec": {"selector": {"a": "b"}}});
     let refused = api.post("v1/services", &portless).await.refused(422, "Invalid");
     assert!(causes(&refused).iter().any(|(f, _)| f == "spec.ports"), "{refused}");
 }

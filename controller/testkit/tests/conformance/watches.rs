@@ -57,10 +57,8 @@ async fn a_bookmark_comes_before_the_end() {
     let h = start().await;
     let api = h.api();
     let made = api.post("v1/configmaps", &labelled("a", json!({"mine": "yes"}))).await.ok();
-    let query = format!(
-        "labelSelector=mine&allowWatchBookmarks=true&timeoutSeconds=10&resourceVersion={}",
-        version(&made)
-    );
+    let query =
+        format!("labelSelector=mine&allowWatchBookmarks=true&timeoutSeconds=10&resourceVersion={}", version(&made));
     let mut watch = api.watch("v1/configmaps", &query).await;
     // A bookmark spares the watcher the events of others: here, one that its selector does not show.
     api.post("v1/configmaps", &configmap("other", json!({}))).await.ok();
@@ -123,8 +121,7 @@ async fn initial_events_replace_the_list() {
     for name in ["a", "b"] {
         api.post("v1/configmaps", &labelled(name, json!({"mine": "yes"}))).await.ok();
     }
-    let query =
-        "labelSelector=mine&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
+    let query = "labelSelector=mine&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
     let mut watch = match api.try_watch("v1/configmaps", query, "application/json").await {
         Ok(watch) => watch,
         Err(reply) => {

@@ -80,7 +80,9 @@ impl Rounds {
             // A pod that ran before this kubelet began keeps its address and is simply found running.
             let known = text(pod, "/status/podIP");
             let stage = match text(pod, "/status/phase") {
-                "Running" if !known.is_empty() => Stage::Running { since: time(pod, "/status/startTime").unwrap_or(now) },
+                "Running" if !known.is_empty() => {
+                    Stage::Running { since: time(pod, "/status/startTime").unwrap_or(now) }
+                }
                 _ => Stage::Starting { since: now },
             };
             let address = match (known.is_empty(), pod["spec"]["hostNetwork"] == true) {

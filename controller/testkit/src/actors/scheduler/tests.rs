@@ -57,10 +57,7 @@ fn cordons_and_taints_keep_away() {
     tainted["spec"]["taints"] = json!([{"key": "k", "value": "v", "effect": "NoSchedule"}]);
     let plain = pod(json!({"containers": [{}]}));
     let why = place(&plain, &[cordoned.clone(), tainted.clone()], &[]).unwrap_err();
-    assert_eq!(
-        why,
-        "0/2 nodes are available: 1 node(s) had untolerated taint(s), 1 node(s) were unschedulable."
-    );
+    assert_eq!(why, "0/2 nodes are available: 1 node(s) had untolerated taint(s), 1 node(s) were unschedulable.");
     let patient = pod(json!({"containers": [{}], "tolerations": [{"key": "k", "operator": "Equal", "value": "v"}]}));
     assert_eq!(place(&patient, &[cordoned, tainted], &[]), Ok("b".into()));
 }

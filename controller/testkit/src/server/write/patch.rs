@@ -96,6 +96,12 @@ impl Core {
         if kind == PatchKind::Apply {
             return self.apply(resource, key, patch, body, force, options);
         }
+        if force {
+            let cause =
+                Cause::new("force", "FieldValueForbidden", "Forbidden: may not be specified for non-apply patch");
+            let subject = crate::server::failure::Subject { group: "meta.k8s.io", plural: "", kind: "PatchOptions" };
+            return Err(Failure::invalid(subject, "", &[cause]));
+        }
         let stored = self.fetch(resource, key)?;
         let live = resource.show(&stored);
         let mut new = patched(kind, &live, &patch, resource)?;

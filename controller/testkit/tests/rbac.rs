@@ -1,4 +1,7 @@
-use super::*;
+//! The comparison of requests with Roles.
+
+use testkit::rbac::{Need, Role, RoleError, check, needs};
+use testkit::server::Seen;
 
 const ROLE: &str = "
 kind: ConfigMap
@@ -75,7 +78,8 @@ fn an_apply_needs_create_as_well() {
 
 #[test]
 fn stars_grant_and_cluster_roles_reach_everywhere() {
-    let text = "{kind: ClusterRole, metadata: {name: w}, rules: [{apiGroups: ['*'], resources: ['*/status'], verbs: ['*']}]}";
+    let text =
+        "{kind: ClusterRole, metadata: {name: w}, rules: [{apiGroups: ['*'], resources: ['*/status'], verbs: ['*']}]}";
     let roles = Role::from_yaml(text).unwrap();
     let fits = Seen { namespace: None, ..seen("patch", "apps", "deployments/status", "a") };
     assert!(check(&needs(&fits), &roles).is_exact());

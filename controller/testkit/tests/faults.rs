@@ -1,11 +1,16 @@
+//! Faults on the double: each does what it says, to whom it should, and ends.
+
+use std::time::Duration;
+
 use kube::api::{Api, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::runtime::{WatchStreamExt, watcher};
 
 use futures_util::TryStreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::json;
-
-use super::*;
+use testkit::faults::TEST;
+use testkit::{ApiServer, CrashPoint, Fault, Faults};
+use tokio::time::Instant;
 
 async fn server() -> (ApiServer, Faults) {
     let server = ApiServer::new();
@@ -87,7 +92,8 @@ async fn an_outage_ends() {
     let (server, faults) = server().await;
     let mine = api(&server, "a");
     create(&mine, "x").await.unwrap();
-    let mut seen = std::pin::pin!(watcher(mine.clone(), watcher::Config::default()).default_backoff().applied_objects());
+    let mut seen =
+        std::pin::pin!(watcher(mine.clone(), watcher::Config::default()).default_backoff().applied_objects());
     assert!(seen.try_next().await.unwrap().is_some());
     faults.outage(None, Duration::from_secs(120));
     assert_eq!(code(&mine.get("x").await.unwrap_err()), 0);
