@@ -47,7 +47,7 @@ fn structural(path: &str, schema: &Value, inside_junctor: bool, errors: &mut Vec
     };
     let on = |key: &str| map.get(key) == Some(&Value::Bool(true));
     const KNOWN: &[&str] = &[
-        "type", "description", "properties", "required", "items", "additionalProperties", "default", "enum", "format",
+        "type", "title", "description", "properties", "required", "items", "additionalProperties", "default", "enum", "format",
         "nullable", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "pattern", "maxProperties",
         "anyOf", "oneOf", "allOf", "not",
     ];
