@@ -3,3 +3,4 @@
 #[allow(unreachable_pub, reason = "KubeSchema repeats each type inside a function")]
 pub mod api;
 pub mod crds;
+pub mod validate;
