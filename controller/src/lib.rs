@@ -2,5 +2,6 @@
 
 #[allow(unreachable_pub, reason = "KubeSchema repeats each type inside a function")]
 pub mod api;
+pub mod build;
 pub mod crds;
 pub mod validate;

@@ -64,6 +64,8 @@ pub struct Defaults {
     pub tag: String,
     /// Image of roompin-proxy.
     pub proxy_image: String,
+    /// DNS domain of the cluster.
+    pub cluster_domain: String,
 }
 
 impl Default for Defaults {
@@ -72,6 +74,7 @@ impl Default for Defaults {
             registry: "ghcr.io/jitsi".to_owned(),
             tag: "stable-11146-1".to_owned(),
             proxy_image: concat!("ghcr.io/roompin/roompin-proxy:", env!("CARGO_PKG_VERSION")).to_owned(),
+            cluster_domain: "cluster.local".to_owned(),
         }
     }
 }

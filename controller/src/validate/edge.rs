@@ -174,5 +174,6 @@ fn proxy(wanted: &ProxySpec, spec: &JitsiSpec, defaults: &Defaults, problems: &m
         external_traffic_policy: service.external_traffic_policy,
         config,
         drain_window,
+        cluster_domain: defaults.cluster_domain.clone(),
     }
 }

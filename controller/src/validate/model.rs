@@ -244,6 +244,8 @@ pub struct ProxyModel {
     pub config: serde_json::Map<String, serde_json::Value>,
     /// How long a proxy closes its tunnels.
     pub drain_window: Duration,
+    /// DNS domain of the cluster.
+    pub cluster_domain: String,
 }
 
 /// An Ingress.
