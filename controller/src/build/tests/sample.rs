@@ -183,7 +183,7 @@ fn passwords_are_made_once() {
     let mut rng = StdRng::seed_from_u64(3);
     let model = shard_model(&sample());
     let first = Secrets::generate(&mut rng);
-    let Object::Secret(mut there) = crate::build::secrets::shard(&model, &first) else { panic!() };
+    let Object::Secret(mut there) = secrets::shard(&model, &first) else { panic!() };
     assert_eq!(Secrets::keep_or_generate(Some(&there), &mut rng), first, "what is there stays");
 
     // Somebody removes one key and empties another: those are made anew, the others stay.
@@ -191,7 +191,7 @@ fn passwords_are_made_once() {
     data.remove("JVB_AUTH_PASSWORD");
     data.get_mut("JIBRI_XMPP_PASSWORD").unwrap().0.clear();
     let second = Secrets::keep_or_generate(Some(&there), &mut rng);
-    let Object::Secret(now) = crate::build::secrets::shard(&model, &second) else { panic!() };
+    let Object::Secret(now) = secrets::shard(&model, &second) else { panic!() };
     let (now, there) = (now.data.unwrap(), there.data.unwrap());
     assert_eq!(now["JICOFO_AUTH_PASSWORD"], there["JICOFO_AUTH_PASSWORD"]);
     for key in ["JVB_AUTH_PASSWORD", "JIBRI_XMPP_PASSWORD"] {
@@ -205,7 +205,7 @@ fn passwords_are_made_once() {
 
     let jitsi = jitsi_model(&sample());
     let once = JitsiSecrets::generate(&mut rng);
-    let made = crate::build::secrets::jitsi(&jitsi, &once);
+    let made = secrets::jitsi(&jitsi, &once);
     let [Object::Secret(key), Object::Secret(token)] = made.as_slice() else { panic!() };
     assert_eq!(JitsiSecrets::keep_or_generate(Some(key), Some(token), &mut rng), once);
     let hex = &key.data.as_ref().unwrap()["mesh.key"].0;
