@@ -3,5 +3,6 @@
 #[allow(unreachable_pub, reason = "KubeSchema repeats each type inside a function")]
 pub mod api;
 pub mod build;
+pub mod cli;
 pub mod crds;
 pub mod validate;

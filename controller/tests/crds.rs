@@ -286,3 +286,10 @@ fn a_shard_can_be_written_by_hand() {
     assert_eq!(validate_cel(&shard), Ok(()));
     assert!(shard.spec.retire && !shard.spec.drain);
 }
+
+#[test]
+fn the_program_prints_them() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_roompin-controller")).arg("crds").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), crds::yaml().unwrap());
+}

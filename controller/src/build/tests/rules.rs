@@ -166,8 +166,8 @@ fn only_those_may_connect_who_have_to() {
     };
     assert_eq!(from("prosody", 5222), ["jicofo", "jvb"], "there are no recorders");
     assert_eq!(from("prosody", 5280), ["web", "prometheus"]);
-    assert_eq!(from("jicofo", 8888), ["roompin-controller", "prometheus"]);
-    assert_eq!(from("jvb", 8080), ["roompin-controller", "prometheus"], "its REST port asks nobody for a password");
+    assert_eq!(from("jicofo", 8888), ["controller", "prometheus"]);
+    assert_eq!(from("jvb", 8080), ["controller", "prometheus"], "its REST port asks nobody for a password");
     assert!(from("jvb", 10_000).is_empty() && from("web", 8000).is_empty(), "everybody");
 
     let off = from_spec(&json!({ "domain": "m.org", "networkPolicy": { "enabled": false } }));
