@@ -5,6 +5,7 @@
 //! the controller.
 
 mod check;
+mod component;
 mod edge;
 mod model;
 mod pod;

@@ -4,22 +4,23 @@
 //! emptyDir at `/config` holds what the scripts of the images look for there. Without `allowPrivilegeEscalation: false` s6 tries
 //! to become somebody else and fails.
 
+mod affinity;
+mod probe;
+mod volume;
+
 use std::collections::BTreeMap;
 
+pub(super) use affinity::{anti, away_from, rather_away_from};
 use k8s_openapi::{
     api::core::v1::{
-        Affinity, Capabilities, Container, EmptyDirVolumeSource, EnvFromSource, EnvVar, NodeAffinity, PodAffinity,
-        PodAntiAffinity, PodSecurityContext, PodSpec, PodTemplateSpec, Probe, SeccompProfile, SecurityContext, Volume,
-        VolumeMount,
+        Affinity, Capabilities, Container, ContainerPort, EnvFromSource, EnvVar, Lifecycle, PodSecurityContext,
+        PodSpec, PodTemplateSpec, Probe, SeccompProfile, SecurityContext, Volume, VolumeMount,
     },
-    api::core::v1::{
-        ConfigMapVolumeSource, ContainerPort, ExecAction, HTTPGetAction, KeyToPath, Lifecycle, PodAffinityTerm,
-        TCPSocketAction, WeightedPodAffinityTerm,
-    },
-    apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
+pub(super) use probe::{LIVE, Pace, READY, START, command_of, exec, get, tcp};
+pub(super) use volume::{file, mount, official_volumes, scratch};
 
-use super::labels::selector;
 use crate::validate::PodModel;
 
 type Labels = BTreeMap<String, String>;
@@ -111,7 +112,7 @@ pub(super) fn template(model: &PodModel, parts: Parts) -> PodTemplateSpec {
             containers: vec![container],
             init_containers: some(model.init.clone()),
             volumes: some(volumes),
-            affinity: affinity(model, parts.affinity),
+            affinity: affinity::affinity(model, parts.affinity),
             node_selector: (!model.node_selector.is_empty()).then(|| model.node_selector.clone()),
             tolerations: some(model.tolerations.clone()),
             topology_spread_constraints: some(model.spread.clone()),
@@ -141,125 +142,6 @@ pub(super) fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
     (!list.is_empty()).then_some(list)
 }
 
-/// The component's affinity, with the user's added to it.
-fn affinity(model: &PodModel, mut ours: Affinity) -> Option<Affinity> {
-    let users = model.affinity.clone();
-    if !model.default_affinity {
-        ours = users;
-    } else if users != Affinity::default() {
-        ours = Affinity {
-            node_affinity: merge(ours.node_affinity, users.node_affinity, |a, b| NodeAffinity {
-                required_during_scheduling_ignored_during_execution: b
-                    .required_during_scheduling_ignored_during_execution
-                    .or(a.required_during_scheduling_ignored_during_execution),
-                preferred_during_scheduling_ignored_during_execution: join(
-                    a.preferred_during_scheduling_ignored_during_execution,
-                    b.preferred_during_scheduling_ignored_during_execution,
-                ),
-            }),
-            pod_affinity: merge(ours.pod_affinity, users.pod_affinity, |a, b| PodAffinity {
-                required_during_scheduling_ignored_during_execution: join(
-                    a.required_during_scheduling_ignored_during_execution,
-                    b.required_during_scheduling_ignored_during_execution,
-                ),
-                preferred_during_scheduling_ignored_during_execution: join(
-                    a.preferred_during_scheduling_ignored_during_execution,
-                    b.preferred_during_scheduling_ignored_during_execution,
-                ),
-            }),
-            pod_anti_affinity: merge(ours.pod_anti_affinity, users.pod_anti_affinity, |a, b| PodAntiAffinity {
-                required_during_scheduling_ignored_during_execution: join(
-                    a.required_during_scheduling_ignored_during_execution,
-                    b.required_during_scheduling_ignored_during_execution,
-                ),
-                preferred_during_scheduling_ignored_during_execution: join(
-                    a.preferred_during_scheduling_ignored_during_execution,
-                    b.preferred_during_scheduling_ignored_during_execution,
-                ),
-            }),
-        };
-    }
-    (ours != Affinity::default()).then_some(ours)
-}
-
-fn merge<T>(a: Option<T>, b: Option<T>, both: impl FnOnce(T, T) -> T) -> Option<T> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(both(a, b)),
-        (a, b) => a.or(b),
-    }
-}
-
-fn join<T>(a: Option<Vec<T>>, b: Option<Vec<T>>) -> Option<Vec<T>> {
-    some(a.into_iter().chain(b).flatten().collect())
-}
-
-/// Keep away from pods with these labels, on the same node.
-pub(super) fn away_from(labels: Labels) -> PodAffinityTerm {
-    PodAffinityTerm {
-        label_selector: Some(selector(labels)),
-        topology_key: "kubernetes.io/hostname".to_owned(),
-        ..Default::default()
-    }
-}
-
-/// Prefer another node than that of pods with these labels.
-pub(super) fn rather_away_from(labels: Labels) -> Affinity {
-    anti(Vec::new(), vec![away_from(labels)])
-}
-
-pub(super) fn anti(required: Vec<PodAffinityTerm>, preferred: Vec<PodAffinityTerm>) -> Affinity {
-    let preferred =
-        preferred.into_iter().map(|term| WeightedPodAffinityTerm { weight: 100, pod_affinity_term: term }).collect();
-    Affinity {
-        pod_anti_affinity: Some(PodAntiAffinity {
-            required_during_scheduling_ignored_during_execution: some(required),
-            preferred_during_scheduling_ignored_during_execution: some(preferred),
-        }),
-        ..Default::default()
-    }
-}
-
-pub(super) fn mount(volume: &str, path: &str) -> VolumeMount {
-    VolumeMount { name: volume.to_owned(), mount_path: path.to_owned(), ..Default::default() }
-}
-
-/// A scratch folder.
-pub(super) fn scratch(name: &str, path: &str, limit: Option<&str>, memory: bool) -> (Volume, Vec<VolumeMount>) {
-    let source = EmptyDirVolumeSource {
-        medium: memory.then(|| "Memory".to_owned()),
-        size_limit: limit.map(|limit| Quantity(limit.to_owned())),
-    };
-    (Volume { name: name.to_owned(), empty_dir: Some(source), ..Default::default() }, vec![mount(name, path)])
-}
-
-/// What every official image needs.
-pub(super) fn official_volumes(tmp: &str) -> Vec<(Volume, Vec<VolumeMount>)> {
-    vec![
-        scratch("run", "/run", Some("256Mi"), false),
-        scratch("tmp", "/tmp", Some(tmp), false),
-        scratch("config", "/config", Some("256Mi"), false),
-    ]
-}
-
-/// One file of a ConfigMap. As a subPath, because the scripts of the images look for files and pass over the links that a
-/// whole ConfigMap consists of.
-pub(super) fn file(
-    volume: &str,
-    config_map: &str,
-    key: &str,
-    path: &str,
-    mode: Option<i32>,
-) -> (Volume, Vec<VolumeMount>) {
-    let source = ConfigMapVolumeSource {
-        name: config_map.to_owned(),
-        items: Some(vec![KeyToPath { key: key.to_owned(), path: key.to_owned(), mode: None }]),
-        default_mode: mode,
-        optional: None,
-    };
-    let place = VolumeMount { sub_path: Some(key.to_owned()), read_only: Some(true), ..mount(volume, path) };
-    (Volume { name: volume.to_owned(), config_map: Some(source), ..Default::default() }, vec![place])
-}
-
 pub(super) fn port(name: &str, number: i32) -> ContainerPort {
     // The protocol is part of the key of this list: leaving it to the default would make a second entry in the eyes of
     // server-side apply.
@@ -269,50 +151,6 @@ pub(super) fn port(name: &str, number: i32) -> ContainerPort {
         protocol: Some("TCP".to_owned()),
         ..Default::default()
     }
-}
-
-/// How often and how patiently.
-#[derive(Clone, Copy)]
-pub(super) struct Pace {
-    pub(super) period: i32,
-    pub(super) failures: i32,
-}
-
-/// Readiness: quick, so that proxies hear of a start early.
-pub(super) const READY: Pace = Pace { period: 5, failures: 3 };
-/// Liveness: slow, because killing a component costs conferences.
-pub(super) const LIVE: Pace = Pace { period: 20, failures: 9 };
-/// Start: as long as a pull of slow disks takes.
-pub(super) const START: Pace = Pace { period: 5, failures: 60 };
-
-fn paced(pace: Pace) -> Probe {
-    Probe {
-        period_seconds: Some(pace.period),
-        failure_threshold: Some(pace.failures),
-        timeout_seconds: Some(5),
-        ..Default::default()
-    }
-}
-
-pub(super) fn tcp(port: &str, pace: Pace) -> Probe {
-    Probe {
-        tcp_socket: Some(TCPSocketAction { port: IntOrString::String(port.to_owned()), host: None }),
-        ..paced(pace)
-    }
-}
-
-pub(super) fn get(port: &str, path: &str, pace: Pace) -> Probe {
-    let action =
-        HTTPGetAction { path: Some(path.to_owned()), port: IntOrString::String(port.to_owned()), ..Default::default() };
-    Probe { http_get: Some(action), ..paced(pace) }
-}
-
-pub(super) fn exec(command: &[&str], pace: Pace) -> Probe {
-    Probe { exec: Some(command_of(command)), ..paced(pace) }
-}
-
-pub(super) fn command_of(command: &[&str]) -> ExecAction {
-    ExecAction { command: Some(command.iter().map(|word| (*word).to_owned()).collect()) }
 }
 
 /// Cluster autoscalers leave a node alone on which such a pod runs.
