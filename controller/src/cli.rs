@@ -27,8 +27,16 @@ impl Cli {
     /// Where that fails, in words for the terminal.
     pub fn run(self) -> anyhow::Result<()> {
         match self.command {
-            Command::Crds => io::stdout().write_all(crds::yaml()?.as_bytes())?,
+            Command::Crds => print(&crds::yaml()?)?,
         }
         Ok(())
+    }
+}
+
+/// A reader that has seen enough (`| head`) is no mistake.
+fn print(text: &str) -> io::Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
     }
 }
