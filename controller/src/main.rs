@@ -1,3 +1,8 @@
 //! `roompin-controller`.
 
-fn main() {}
+use clap::Parser;
+use controller::cli::Cli;
+
+fn main() -> anyhow::Result<()> {
+    Cli::parse().run()
+}
