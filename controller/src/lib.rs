@@ -1,1 +1,3 @@
 //! Roompin's controller: a Jitsi of N shards from one resource, grown and shrunk without cutting a call.
+
+pub mod lease;
