@@ -19,9 +19,9 @@ pub use component::{
 };
 pub use edge::{GatewayParent, GatewaySpec, IngressSpec, NetworkPolicySpec, ProxyServiceSpec, ProxySpec};
 use kube::{CustomResource, KubeSchema};
+pub use schema::{HostName, ObjectName, RegionName, TimeText};
 use serde::{Deserialize, Serialize};
 pub use status::{Condition, Counts, JitsiStatus, Phase, ShardState, ShardStatus, ShardSummary};
-pub use schema::{HostName, ObjectName, RegionName, TimeText};
 pub use template::{ImageSpec, JwtSpec, ShardTemplate, TurnSpec};
 
 /// API group of both resources, and prefix of our labels and annotations.

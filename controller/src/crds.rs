@@ -24,5 +24,8 @@ pub fn yaml() -> Result<String, serde_saphyr::ser::Error> {
 /// # Errors
 /// As [`yaml`].
 pub fn document(crd: &CustomResourceDefinition) -> Result<String, serde_saphyr::ser::Error> {
-    Ok(format!("# Printed by `roompin-controller crds`; change controller/src/api instead.\n{}", serde_saphyr::to_string(crd)?))
+    Ok(format!(
+        "# Printed by `roompin-controller crds`; change controller/src/api instead.\n{}",
+        serde_saphyr::to_string(crd)?
+    ))
 }

@@ -18,7 +18,11 @@ pub mod machine;
 #[cfg(test)]
 mod tests;
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::{sync::watch, time::Instant};
 
@@ -46,6 +50,12 @@ impl Timing {
     #[must_use]
     pub fn renew_deadline(&self) -> Duration {
         self.duration * 2 / 3
+    }
+
+    /// What lies between the end of a holder and a rival's beginning: time for what was sent last to arrive.
+    #[must_use]
+    pub fn margin(&self) -> Duration {
+        Self::takeover(self.duration) - self.renew_deadline()
     }
 
     /// How long a record of this duration must be seen unchanged before somebody else takes the lease.
@@ -90,13 +100,17 @@ pub enum Refused {
 #[derive(Clone, Debug)]
 pub struct Leadership {
     state: watch::Receiver<State>,
+    unanswered: Unanswered,
 }
+
+/// When a guarded write was last given up without an answer. It may still be under way.
+pub(crate) type Unanswered = Arc<Mutex<Option<Instant>>>;
 
 impl Leadership {
     /// Follows the elector that sends into `state`.
     #[must_use]
     pub fn new(state: watch::Receiver<State>) -> Self {
-        Self { state }
+        Self { state, unanswered: Unanswered::default() }
     }
 
     /// Leads for ever: for a single replica without election, and for tests.
@@ -104,7 +118,7 @@ impl Leadership {
     pub fn always() -> Self {
         // A receiver keeps the last value when its sender is gone. A century is as good as for ever.
         let until = Instant::now() + Duration::from_secs(100 * 365 * 86_400);
-        Self { state: watch::channel(State::Leading { until }).1 }
+        Self::new(watch::channel(State::Leading { until }).1)
     }
 
     /// The end of this replica's right to write, as known now.
@@ -137,7 +151,10 @@ impl Leadership {
     pub async fn write<T>(&self, limit: Duration, write: impl Future<Output = T>) -> Result<T, Refused> {
         let until = self.check()?;
         let end = until.min(Instant::now() + limit);
-        tokio::time::timeout_at(end, write).await.map_err(|_| Refused::Unanswered)
+        tokio::time::timeout_at(end, write).await.map_err(|_| {
+            *self.unanswered.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+            Refused::Unanswered
+        })
     }
 
     /// Returns when this replica leads. Never, if its elector is gone.

@@ -35,7 +35,12 @@ fn the_files_in_deploy_crds_are_what_the_code_says() {
 fn the_files_are_small_enough_for_kubectl_apply() {
     for crd in crds::definitions() {
         let json = serde_json::to_string(&crd).unwrap();
-        assert!(json.len() < 200_000, "{}: {} bytes; kubectl's annotation holds 262144", crd.spec.names.plural, json.len());
+        assert!(
+            json.len() < 200_000,
+            "{}: {} bytes; kubectl's annotation holds 262144",
+            crd.spec.names.plural,
+            json.len()
+        );
     }
 }
 
@@ -47,9 +52,28 @@ fn structural(path: &str, schema: &Value, inside_junctor: bool, errors: &mut Vec
     };
     let on = |key: &str| map.get(key) == Some(&Value::Bool(true));
     const KNOWN: &[&str] = &[
-        "type", "description", "properties", "required", "items", "additionalProperties", "default", "enum", "format",
-        "nullable", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "pattern", "maxProperties",
-        "anyOf", "oneOf", "allOf", "not",
+        "type",
+        "description",
+        "properties",
+        "required",
+        "items",
+        "additionalProperties",
+        "default",
+        "enum",
+        "format",
+        "nullable",
+        "minimum",
+        "maximum",
+        "minLength",
+        "maxLength",
+        "minItems",
+        "maxItems",
+        "pattern",
+        "maxProperties",
+        "anyOf",
+        "oneOf",
+        "allOf",
+        "not",
     ];
     for key in map.keys() {
         if !KNOWN.contains(&key.as_str()) && !key.starts_with("x-kubernetes-") {
@@ -62,7 +86,10 @@ fn structural(path: &str, schema: &Value, inside_junctor: bool, errors: &mut Vec
                 errors.push(format!("{path}: {key} inside anyOf, oneOf, allOf or not"));
             }
         }
-    } else if !map.contains_key("type") && !on("x-kubernetes-int-or-string") && !on("x-kubernetes-preserve-unknown-fields") {
+    } else if !map.contains_key("type")
+        && !on("x-kubernetes-int-or-string")
+        && !on("x-kubernetes-preserve-unknown-fields")
+    {
         errors.push(format!("{path}: no type"));
     }
     if map.contains_key("properties") && map.contains_key("additionalProperties") {
@@ -209,7 +236,10 @@ fn rules_refuse_with_advice() {
         (json!({ "domain": "https://meet.example.org" }), "write only the host name"),
         (json!({ "domain": "Meet.example.org" }), "write only the host name"),
         (json!({ "domain": "meet.example.org", "shards": -1 }), "write a number of shards from 0 to 100"),
-        (json!({ "domain": "m.org", "jvb": { "strategy": { "replicas": 4, "maxReplicas": 2 } } }), "'maxReplicas' is less than 'replicas'"),
+        (
+            json!({ "domain": "m.org", "jvb": { "strategy": { "replicas": 4, "maxReplicas": 2 } } }),
+            "'maxReplicas' is less than 'replicas'",
+        ),
         (json!({ "domain": "m.org", "jvb": { "ports": { "udp": 70000 } } }), "write a port from 1 to 65535"),
         (json!({ "domain": "m.org", "drainDeadline": "4 hours" }), "write a time in whole numbers"),
         (json!({ "domain": "m.org", "shardRegions": ["eu", "us west"] }), "write a region"),

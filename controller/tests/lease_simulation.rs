@@ -6,7 +6,8 @@
 //! - never two lead at one instant, and nothing that a leader wrote arrives while another one leads;
 //! - nobody is without a leader for longer than one lease while a candidate can reach the API. That time counts from when
 //!   the last leader ended, or from a change of the lease whose writer did not learn of it, if that is later: such a write
-//!   is a lease taken by somebody who does not know, and no rival can tell it from one taken by somebody who does.
+//!   is a lease taken by somebody who does not know, and no rival can tell it from one taken by somebody who does. The same
+//!   holds for who made a deleted lease anew, and waits before leading.
 //!
 //! `ROOMPIN_LEASE_SEED=s` runs one seed and tells all that happens; `ROOMPIN_LEASE_SEEDS=n` runs n in place of 1,000.
 
@@ -68,6 +69,8 @@ struct World {
     led_until: Instant,
     /// The last change whose writer may not know of it.
     unwitnessed: Instant,
+    /// There was no lease, and nobody has led since: whoever made it anew is waiting, and may die over it.
+    anew: bool,
     leaders: u32,
     writes: u32,
     longest_gap: Duration,
@@ -143,6 +146,10 @@ impl World {
                     }
                 }
                 self.led_until = *until;
+                let mine = format!("candidate-{who}-");
+                if self.stored.as_ref().is_some_and(|found| found.record.holder.starts_with(&mine)) {
+                    self.anew = false;
+                }
             }
             _ => {
                 if !(0..CANDIDATES).any(|who| self.leads(who)) {
@@ -213,7 +220,7 @@ impl SimApi {
                 }
             } else {
                 // Never: the sender waits until it gives up.
-                tokio::time::sleep(LENGTH).await;
+                sleep(LENGTH).await;
                 drop(answer);
             }
         });
@@ -237,7 +244,7 @@ fn serve(world: &Shared, who: usize, request: Request) -> Answer {
             if !world.leads(who) {
                 world.check_gap();
                 let able = world.fault[who] == Fault::None && world.frozen_until[who] <= Instant::now();
-                if !able || !world.alive[who] {
+                if !able || !world.alive[who] || world.anew {
                     world.unwitnessed = Instant::now();
                 }
             } else if world.fault[who] != Fault::None {
@@ -265,32 +272,43 @@ impl LeaseApi for SimApi {
     }
 }
 
-/// Does what the reconcilers do: looks whether it leads, and writes. What it sent arrives up to 1.9 s later.
-async fn writer(world: Shared, who: usize, leadership: Leadership) {
+/// Does what the reconcilers do: looks whether it leads, and writes. What it sent arrives up to 1.9 s later, whether the
+/// sender still lives or not. Asked to end, it waits for the answer to what it sent.
+async fn writer(world: Shared, who: usize, leadership: Leadership, end: oneshot::Receiver<()>) {
+    let mut end = std::pin::pin!(end);
     loop {
         let (pause, travel) = {
             let mut world = lock(&world);
             (world.rng.random_range(50..600), world.rng.random_range(1..1900))
         };
-        sleep(Duration::from_millis(pause)).await;
-        if leadership.check().is_err() {
-            continue;
+        tokio::select! {
+            biased;
+            _ = &mut end => return,
+            () = sleep(Duration::from_millis(pause)) => {}
         }
-        {
-            let mut world = lock(&world);
-            world.writes += 1;
-            if let Some(other) = (0..CANDIDATES).find(|other| *other != who && world.leads(*other)) {
-                world.fail(&format!("{who} writes, and {other} leads"));
+        let (arrives, answered) = oneshot::channel::<()>();
+        let (shared, mine) = (world.clone(), leadership.clone());
+        let write = async move {
+            {
+                let mut world = lock(&shared);
+                world.writes += 1;
+                assert!(mine.check().is_ok());
+                if let Some(other) = (0..CANDIDATES).find(|other| *other != who && world.leads(*other)) {
+                    world.fail(&format!("{who} writes, and {other} leads"));
+                }
             }
-        }
-        let shared = world.clone();
-        tokio::spawn(async move {
-            sleep(Duration::from_millis(travel)).await;
-            let world = lock(&shared);
-            if let Some(other) = (0..CANDIDATES).find(|other| *other != who && world.leads(*other)) {
-                world.fail(&format!("a write of {who} arrives after {travel} ms, and {other} leads"));
-            }
-        });
+            tokio::spawn(async move {
+                sleep(Duration::from_millis(travel)).await;
+                let world = lock(&shared);
+                if let Some(other) = (0..CANDIDATES).find(|other| *other != who && world.leads(*other)) {
+                    world.fail(&format!("a write of {who} arrives after {travel} ms, and {other} leads"));
+                }
+                drop(world);
+                let _ = arrives.send(());
+            });
+            let _ = answered.await;
+        };
+        let _ = leadership.write(Duration::from_secs(4), write).await;
     }
 }
 
@@ -334,7 +352,9 @@ fn start(world: &Shared, who: usize, life: u32) -> (oneshot::Sender<()>, tokio::
         let mut world = lock(world);
         world.say(|| format!("{who}: life {life} starts"));
         world.alive[who] = true;
+        // Another process: what the last one suffered is over. A fault of the network is not.
         world.disturbed_until[who] = Instant::now();
+        world.frozen_until[who] = Instant::now();
         world.handles[who] = Some(leadership.clone());
     }
     // Seen from outside, at the instant it is published.
@@ -348,10 +368,6 @@ fn start(world: &Shared, who: usize, life: u32) -> (oneshot::Sender<()>, tokio::
     let process = {
         let world = world.clone();
         async move {
-            let stop_writing = async {
-                let _ = ended.await;
-            };
-            tokio::pin!(stop_writing);
             let (stopped, writer_stopped) = oneshot::channel::<()>();
             let run = elector.run(async {
                 let _ = writer_stopped.await;
@@ -359,9 +375,8 @@ fn start(world: &Shared, who: usize, life: u32) -> (oneshot::Sender<()>, tokio::
             tokio::pin!(run);
             tokio::select! {
                 biased;
-                () = &mut stop_writing => {}
                 () = &mut run => unreachable!("nobody asked it to end"),
-                () = writer(world, who, leadership) => {}
+                () = writer(world, who, leadership, ended) => {}
             }
             let _ = stopped.send(());
             run.await;
@@ -468,6 +483,7 @@ async fn trouble(world: Shared) {
                 world.check_gap();
                 world.say(|| "somebody deletes the lease".to_owned());
                 world.stored = None;
+                world.anew = true;
                 world.unwitnessed = Instant::now();
             }
         }
@@ -522,6 +538,7 @@ fn run(seed: u64, loud: bool) -> Outcome {
             clock_offset: [SignedDuration::ZERO; CANDIDATES],
             led_until: now,
             unwitnessed: now,
+            anew: true,
             leaders: 0,
             writes: 0,
             longest_gap: Duration::ZERO,

@@ -1,15 +1,15 @@
 //! Carries out what the [`Machine`] decides, and tells the rest of the process.
 
-use std::{future::Future, pin::pin, time::Duration};
+use std::{future::Future, pin::pin, sync::PoisonError, time::Duration};
 
 use jiff::Timestamp;
 use tokio::{
     sync::watch,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use super::{
-    Leadership, State, Timing,
+    Leadership, State, Timing, Unanswered,
     machine::{Event, Found, Machine, Record, Step, WriteFailure},
 };
 
@@ -33,6 +33,7 @@ pub struct Elector<A> {
     timing: Timing,
     wall: Box<dyn Fn() -> Timestamp + Send>,
     state: watch::Sender<State>,
+    unanswered: Unanswered,
     origin: Instant,
     /// The last trouble logged, so that an outage is one line and not one every two seconds.
     trouble: Option<String>,
@@ -48,9 +49,10 @@ impl<A: LeaseApi> Elector<A> {
     ) -> (Self, Leadership) {
         let (state, receiver) = watch::channel(State::Following { holder: None });
         let machine = Machine::new(me, timing);
-        let elector =
-            Self { api, machine, timing, wall: Box::new(wall), state, origin: Instant::now(), trouble: None };
-        (elector, Leadership::new(receiver))
+        let leadership = Leadership::new(receiver);
+        let unanswered = leadership.unanswered.clone();
+        let (wall, origin) = (Box::new(wall), Instant::now());
+        (Self { api, machine, timing, wall, state, unanswered, origin, trouble: None }, leadership)
     }
 
     /// Takes part until `shutdown`, then lets go of the lease. Whoever writes must have stopped by then.
@@ -68,6 +70,11 @@ impl<A: LeaseApi> Elector<A> {
                     None => return,
                 },
             }
+        }
+        // A rival may begin as soon as the lease is let go, so what was given up must have had the time to arrive.
+        let unanswered = *self.unanswered.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = unanswered {
+            sleep_until(at + self.timing.margin()).await;
         }
         event = Event::Release;
         loop {
@@ -117,8 +124,7 @@ impl<A: LeaseApi> Elector<A> {
             }
             Step::Write { record, version } => {
                 let answer = timeout(self.timing.request, self.api.write(record, version)).await;
-                let answer =
-                    answer.unwrap_or_else(|_| Err((WriteFailure::Unknown, "no answer in time".to_owned())));
+                let answer = answer.unwrap_or_else(|_| Err((WriteFailure::Unknown, "no answer in time".to_owned())));
                 // Losing a race is no trouble.
                 let trouble = answer.as_ref().err().filter(|(failure, _)| *failure == WriteFailure::Unknown);
                 self.note(trouble.map(|(_, why)| why));

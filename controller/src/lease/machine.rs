@@ -79,6 +79,14 @@ enum Known {
     At(String),
 }
 
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Probation {
+    None,
+    /// From when the new `Lease` is known to stand.
+    Begins,
+    Until(Duration),
+}
+
 /// One candidate's view of the lease.
 #[derive(Debug)]
 pub struct Machine {
@@ -87,8 +95,9 @@ pub struct Machine {
     known: Known,
     /// The record last seen, and since when it stands unchanged, by our clock.
     seen: Option<(Record, Duration)>,
-    /// Since when the `Lease` is gone, after it was seen.
-    absent: Option<Duration>,
+    /// Set when we made the `Lease` anew, until we may lead. Nothing tells whether it never was there or somebody just
+    /// deleted it, so a holder may be left, who stops within that time: its next renewal fails.
+    probation: Probation,
     /// Our last write without a clear answer: what it said, and when it was sent.
     pending: Option<(Record, Duration)>,
     until: Option<Duration>,
@@ -110,7 +119,7 @@ impl Machine {
             timing,
             known: Known::Unsure,
             seen: None,
-            absent: None,
+            probation: Probation::None,
             pending: None,
             until: None,
             stamp: Timestamp::UNIX_EPOCH,
@@ -143,7 +152,8 @@ impl Machine {
                 self.until = None;
                 self.known = Known::Unsure;
                 self.releasing = Some(RELEASE_ATTEMPTS);
-                Step::Read
+                // Who waits for a holder that may be left cannot invite others in before that.
+                if self.probation == Probation::None { Step::Read } else { Step::Done }
             }
             Event::Woke => self.next(now, wall),
             Event::Read(Ok(found)) => {
@@ -187,23 +197,27 @@ impl Machine {
     fn confirm(&mut self, now: Duration) {
         let Some((record, sent)) = self.pending.take() else { return };
         let until = sent + self.timing.renew_deadline();
-        if record.holder == self.me && self.releasing.is_none() && now < until {
+        if self.probation == Probation::Begins {
+            self.probation = Probation::Until(now + Timing::takeover(self.timing.duration));
+        }
+        if matches!(self.probation, Probation::Until(end) if end <= now) {
+            self.probation = Probation::None;
+        }
+        if record.holder == self.me && self.releasing.is_none() && self.probation == Probation::None && now < until {
             self.until = Some(until);
         }
         self.seen = Some((record, now));
-        self.absent = None;
     }
 
     fn saw(&mut self, now: Duration, found: Option<Found>) {
         let Some(Found { record, version }) = found else {
             self.known = Known::Absent;
-            self.absent.get_or_insert(now);
             return;
         };
         self.known = Known::At(version);
-        self.absent = None;
         if record.holder != self.me {
             self.until = None;
+            self.probation = Probation::None;
         }
         if self.pending.as_ref().is_some_and(|(pending, _)| *pending == record) {
             self.confirm(now);
@@ -223,24 +237,18 @@ impl Machine {
             return if ours && version.is_some() { self.let_go(now, wall, version) } else { Step::Done };
         }
         // When this candidate may write: its own record at once, a free one too, another's when it has stood too long.
-        let free_at = match (&self.seen, version.is_some()) {
-            _ if ours && (version.is_some() || self.until.is_some()) => now,
-            // Never seen, nothing there: the very first start.
-            (None, _) => now,
-            // Somebody deleted the object. Its holder may not know yet, so wait as if it still stood there.
-            (Some((record, _)), false) => self.absent.unwrap_or(now) + self.patience(record),
-            (Some((record, _)), true) if record.holder.is_empty() => now,
-            (Some((record, since)), true) => *since + self.patience(record),
+        let free_at = match &self.seen {
+            _ if version.is_none() => now,
+            Some((record, since)) if !ours && !record.holder.is_empty() => *since + self.patience(record),
+            _ => now,
         };
         if free_at <= now {
             return self.take(now, wall, version);
         }
         // Look again before that: the holder has renewed, most likely.
-        self.known = match version {
-            Some(version) if free_at - now <= self.timing.retry => Known::At(version),
-            None if free_at - now <= self.timing.retry => Known::Absent,
-            _ => Known::Unsure,
-        };
+        if free_at - now > self.timing.retry {
+            self.known = Known::Unsure;
+        }
         Step::Sleep(self.timing.retry.min(free_at - now))
     }
 
@@ -250,6 +258,9 @@ impl Machine {
     }
 
     fn take(&mut self, now: Duration, wall: Timestamp, version: Option<String>) -> Step {
+        if version.is_none() && self.until.is_none() {
+            self.probation = Probation::Begins;
+        }
         let stamp = self.next_stamp(wall);
         let old = self.seen.as_ref().map(|(record, _)| record);
         let (acquired, transitions) = match old {

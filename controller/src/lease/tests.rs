@@ -46,7 +46,8 @@ fn written(step: Step, version: Option<&str>) -> Record {
 fn leader() -> (Machine, Record) {
     let mut machine = machine("me");
     assert_eq!(machine.handle(0 * S, WALL, Event::Woke), Step::Read);
-    let record = written(machine.handle(0 * S, WALL, Event::Read(Ok(None))), None);
+    let free = Record { holder: String::new(), ..rival(1) };
+    let record = written(machine.handle(0 * S, WALL, read(&free, "0")), Some("0"));
     assert_eq!(machine.leads_until(), None, "a write that was only sent makes nobody a leader");
     assert_eq!(machine.handle(S, WALL, Event::Wrote(Ok("1".into()))), Step::Sleep(2 * S));
     (machine, record)
@@ -131,15 +132,39 @@ fn without_answers_leadership_ends_by_itself() {
 }
 
 #[test]
-fn a_deleted_lease_is_waited_for_as_if_it_stood_there() {
-    let mut rival_seen = machine("me");
-    rival_seen.handle(0 * S, WALL, read(&rival(1), "7"));
-    assert_eq!(rival_seen.handle(S, WALL, Event::Read(Ok(None))), Step::Sleep(2 * S));
-    assert_eq!(rival_seen.handle(12 * S, WALL, Event::Read(Ok(None))), Step::Sleep(S));
-    written(rival_seen.handle(13 * S, WALL, Event::Woke), None);
-    // Its holder puts it back without waiting.
+fn whoever_makes_the_lease_anew_waits_before_it_leads() {
+    for seen_before in [false, true] {
+        let mut machine = machine("me");
+        if seen_before {
+            machine.handle(0 * S, WALL, read(&rival(1), "7"));
+        }
+        written(machine.handle(S, WALL, Event::Read(Ok(None))), None);
+        machine.handle(2 * S, WALL, Event::Wrote(Ok("1".into())));
+        for second in (4..14).step_by(2) {
+            assert_eq!(machine.leads_until(), None, "{second}");
+            written(machine.handle(second * S, WALL, Event::Woke), Some("1"));
+            machine.handle(second * S, WALL, Event::Wrote(Ok("1".into())));
+        }
+        written(machine.handle(14 * S, WALL, Event::Woke), Some("1"));
+        machine.handle(14 * S, WALL, Event::Wrote(Ok("1".into())));
+        assert_eq!(machine.leads_until(), Some(24 * S));
+    }
+}
+
+#[test]
+fn whoever_has_not_led_yet_does_not_invite_others() {
+    let mut machine = machine("me");
+    written(machine.handle(S, WALL, Event::Read(Ok(None))), None);
+    machine.handle(2 * S, WALL, Event::Wrote(Ok("1".into())));
+    assert_eq!(machine.handle(3 * S, WALL, Event::Release), Step::Done);
+}
+
+#[test]
+fn the_holder_puts_a_deleted_lease_back_and_goes_on() {
     let (mut holder, _) = leader();
     written(holder.handle(3 * S, WALL, Event::Read(Ok(None))), None);
+    holder.handle(4 * S, WALL, Event::Wrote(Ok("2".into())));
+    assert_eq!(holder.leads_until(), Some(13 * S));
 }
 
 #[test]
