@@ -53,6 +53,7 @@ fn structural(path: &str, schema: &Value, inside_junctor: bool, errors: &mut Vec
     let on = |key: &str| map.get(key) == Some(&Value::Bool(true));
     const KNOWN: &[&str] = &[
         "type",
+        "title",
         "description",
         "properties",
         "required",

@@ -1,0 +1,114 @@
+//! From what people wrote to what is meant: all defaults resolved, all names derived, all mistakes at once.
+//!
+//! The CRD's own rules refuse most mistakes at `kubectl apply`. This module says the rest (what spans fields, or needs to
+//! know what exists), and repeats the rules whose breach would build nonsense, because a CRD can be older than
+//! the controller.
+
+mod check;
+mod edge;
+mod model;
+mod pod;
+mod shard;
+mod time;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+pub use edge::jitsi;
+pub use model::{
+    BridgesModel, BucketModel, EdgeModel, GatewayModel, IngressModel, JitsiModel, NetworkModel, Owner, PodModel,
+    ProxyModel, RecordersModel, ShardModel, Strategy, WebFile, WebModel,
+};
+pub use shard::{needs, shard};
+pub use time::parse_time;
+
+/// A mistake, with the place and what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    /// Where: `spec.jvb.strategy.maxReplicas`.
+    pub path: String,
+    /// What is wrong, and what to write instead.
+    pub advice: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.advice)
+    }
+}
+
+/// All mistakes in one resource. Never empty.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Invalid(pub Vec<Problem>);
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, problem) in self.0.iter().enumerate() {
+            if n > 0 {
+                f.write_str("; ")?;
+            }
+            problem.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// What the controller itself brings: settings of its own, not of a resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Defaults {
+    /// Registry and folder of the Jitsi images.
+    pub registry: String,
+    /// Their tag.
+    pub tag: String,
+    /// Image of roompin-proxy.
+    pub proxy_image: String,
+    /// DNS domain of the cluster.
+    pub cluster_domain: String,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self {
+            registry: "ghcr.io/jitsi".to_owned(),
+            tag: "stable-11146-1".to_owned(),
+            proxy_image: concat!("ghcr.io/roompin/roompin-proxy:", env!("CARGO_PKG_VERSION")).to_owned(),
+            cluster_domain: "cluster.local".to_owned(),
+        }
+    }
+}
+
+/// What exists of the Secrets and ConfigMaps that a resource refers to: their keys by name, as [`needs`] asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Existing {
+    /// Keys of each Secret that exists.
+    pub secrets: BTreeMap<String, BTreeSet<String>>,
+    /// Keys of each ConfigMap that exists.
+    pub config_maps: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// A Secret or ConfigMap that a resource refers to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Need {
+    /// Where the resource says so.
+    pub path: String,
+    /// A Secret or a ConfigMap.
+    pub kind: NeedKind,
+    /// Its name.
+    pub name: String,
+    /// Keys that it must have.
+    pub keys: Vec<String>,
+}
+
+/// Kinds of object that a resource refers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NeedKind {
+    /// A Secret.
+    Secret,
+    /// A ConfigMap.
+    ConfigMap,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,393 @@
+//! A shard: what it needs, and what it is meant to be.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use k8s_openapi::{
+    api::{
+        core::v1::{LocalObjectReference, ResourceRequirements},
+        networking::v1::NetworkPolicyPeer,
+    },
+    apimachinery::pkg::apis::meta::v1::LabelSelector,
+};
+use kube::ResourceExt;
+
+use super::{
+    BridgesModel, BucketModel, Defaults, Existing, Invalid, Need, NeedKind, NetworkModel, Owner, PodModel,
+    RecordersModel, ShardModel, Strategy, WebFile, WebModel,
+    check::{self, Problems},
+    pod::{self, Source, requests},
+    time::parse_time,
+};
+use crate::api::{
+    BridgeSpec, Conduct, JITSI_LABEL, JitsiShard, JwtSpec, NetworkPolicySpec, PodSettings, RecorderSpec, ShardTemplate,
+    StrategyType, WebSpec,
+};
+
+/// How long a shard may drain when nothing is said, and a bridge.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(4 * 3600);
+/// A STUN server of the Jitsi project, which the earlier operator asked too.
+const STUN: &str = "meet-jit-si-turnrelay.jitsi.net:443";
+
+/// The Secrets and ConfigMaps that a shard refers to.
+pub fn needs(template: &ShardTemplate) -> Vec<Need> {
+    let mut all = Vec::new();
+    let recorders = template.jibri.as_ref().filter(|jibri| jibri.enabled);
+    if let Some(name) = &template.existing_secret {
+        let mut keys = vec!["JICOFO_AUTH_PASSWORD".to_owned(), "JVB_AUTH_PASSWORD".to_owned()];
+        if recorders.is_some() {
+            keys.extend(["JIBRI_XMPP_PASSWORD".to_owned(), "JIBRI_RECORDER_PASSWORD".to_owned()]);
+        }
+        all.push(Need { path: "spec.existingSecret".to_owned(), kind: NeedKind::Secret, name: name.to_string(), keys });
+    }
+    if let Some(selector) = template.turn.as_ref().and_then(|turn| turn.secret.as_ref()) {
+        all.push(check::secret_key("spec.turn.secret", selector));
+    }
+    if let Some(selector) = template.jwt.as_ref().and_then(|jwt| jwt.secret.as_ref()) {
+        all.push(check::secret_key("spec.jwt.secret", selector));
+    }
+    if let Some(bucket) = recorders.and_then(|jibri| jibri.bucket.as_ref()) {
+        all.push(Need {
+            path: "spec.jibri.bucket.secret".to_owned(),
+            kind: NeedKind::Secret,
+            name: bucket.secret.name.clone(),
+            keys: vec!["ACCESS_KEY".to_owned(), "SECRET_KEY".to_owned()],
+        });
+    }
+    if let Some(script) = recorders.and_then(|jibri| jibri.finalize_script.as_ref()) {
+        all.push(check::config_map("spec.jibri.finalizeScriptCM", script, "finalize.sh"));
+    }
+    if let Some(config) = template.prosody.as_ref().and_then(|prosody| prosody.custom_config.as_ref()) {
+        all.push(check::config_map("spec.prosody.customProsodyConfigCM", config, "jitsi-meet.cfg.lua"));
+    }
+    for (field, reference, file) in template.web.iter().flat_map(web_files) {
+        all.push(check::config_map(&format!("spec.web.{field}"), reference, file.key));
+    }
+    all
+}
+
+/// What a shard is meant to be. `existing` is what there is of its [`needs`]; None skips that check.
+///
+/// # Errors
+/// All mistakes at once.
+pub fn shard(shard: &JitsiShard, defaults: &Defaults, existing: Option<&Existing>) -> Result<ShardModel, Invalid> {
+    let mut problems = Problems::default();
+    let name = shard.name_any();
+    problems.check(
+        check::dns_label(&name, 44),
+        "metadata.name",
+        "write at most 44 of a-z, 0-9 and '-', beginning with a letter, such as 'meet-0'",
+    );
+    let owner = Owner { kind: "JitsiShard".to_owned(), name: name.clone(), uid: shard.uid().unwrap_or_default() };
+    let mut model = template(
+        &shard.spec.template,
+        Names {
+            name,
+            namespace: shard.namespace().unwrap_or_else(|| "default".to_owned()),
+            owner,
+            jitsi: shard.labels().get(JITSI_LABEL).cloned(),
+        },
+        defaults,
+        &mut problems,
+    );
+    model.drain = shard.spec.drain;
+    model.retire = shard.spec.retire;
+    (model.paused, model.graceful_upgrade, model.drain_deadline) = conduct(&shard.spec.conduct, &mut problems);
+    if let Some(existing) = existing {
+        problems.met(&needs(&shard.spec.template), existing);
+    }
+    model.warnings = problems.finish()?;
+    Ok(model)
+}
+
+/// Paused, graceful upgrades, drain deadline.
+pub(super) fn conduct(conduct: &Conduct, problems: &mut Problems) -> (bool, bool, Duration) {
+    let deadline = match &conduct.drain_deadline {
+        None => DRAIN_DEADLINE,
+        Some(text) => parse_time(text).unwrap_or_else(|| {
+            problems.add("spec.drainDeadline", "write a time from '1s' to '30d', such as '30m', '4h' or '1h30m'");
+            DRAIN_DEADLINE
+        }),
+    };
+    (conduct.paused || conduct.suspend, !conduct.disable_graceful_upgrade, deadline)
+}
+
+/// Who the shard is.
+pub(super) struct Names {
+    pub(super) name: String,
+    pub(super) namespace: String,
+    pub(super) owner: Owner,
+    pub(super) jitsi: Option<String>,
+}
+
+/// Makes the pods of one component after another.
+struct Pods<'a> {
+    registry: String,
+    tag: String,
+    pull_policy: String,
+    pull_secrets: &'a [LocalObjectReference],
+}
+
+impl Pods<'_> {
+    fn make(
+        &self,
+        component: &str,
+        settings: Option<&PodSettings>,
+        resources: ResourceRequirements,
+        problems: &mut Problems,
+    ) -> PodModel {
+        let source = Source {
+            image: format!("{}/{component}:{}", self.registry, self.tag),
+            pull_policy: &self.pull_policy,
+            pull_secrets: self.pull_secrets,
+            official: true,
+        };
+        let none = PodSettings::default();
+        pod::pod(&format!("spec.{component}"), settings.unwrap_or(&none), source, resources, problems)
+    }
+}
+
+pub(super) fn template(spec: &ShardTemplate, names: Names, defaults: &Defaults, problems: &mut Problems) -> ShardModel {
+    problems.check(
+        check::host_name(&spec.domain),
+        "spec.domain",
+        "write only the host name in lower case, such as 'meet.example.org', without 'https://', port or path",
+    );
+    if let Some(region) = &spec.region {
+        problems.check(check::label_value(region), "spec.region", "write a region such as 'europe' or 'eu-west-1'");
+    }
+    let timezone = spec.timezone.clone().unwrap_or_else(|| "UTC".to_owned());
+    problems.check(
+        !timezone.is_empty() && timezone.chars().all(|c| c.is_ascii_alphanumeric() || "/_+-".contains(c)),
+        "spec.timezone",
+        "write a time zone such as 'Europe/Paris'",
+    );
+    pod::variables("spec.variables", &spec.variables, problems);
+    for network in spec.trusted_proxies.iter().filter(|text| !check::network(text)) {
+        problems
+            .add("spec.trustedProxies", format!("'{network}' is neither an address nor a network; write '10.0.0.0/8'"));
+    }
+
+    let image = spec.image.clone().unwrap_or_default();
+    let pods = Pods {
+        registry: image.registry.unwrap_or_else(|| defaults.registry.clone()).trim_end_matches('/').to_owned(),
+        tag: image.tag.unwrap_or_else(|| defaults.tag.clone()),
+        pull_policy: image.pull_policy.unwrap_or_else(|| "IfNotPresent".to_owned()),
+        pull_secrets: &spec.image_pull_secrets,
+    };
+    let turn = spec.turn.as_ref();
+    let prosody = spec.prosody.as_ref();
+    ShardModel {
+        secret: spec.existing_secret.as_ref().map_or_else(|| format!("{}-secrets", names.name), ToString::to_string),
+        secret_is_ours: spec.existing_secret.is_none(),
+        domain: spec.domain.to_string(),
+        region: spec.region.as_ref().map_or_else(|| "default".to_owned(), ToString::to_string),
+        timezone,
+        variables: spec.variables.clone(),
+        turn: turn.map(|turn| {
+            let (prefix, port) = if turn.tls { ("TURNS", 5349) } else { ("TURN", 3478) };
+            (prefix, turn.host.to_string(), turn.port.unwrap_or(port))
+        }),
+        turn_secret: turn.and_then(|turn| turn.secret.clone()),
+        jwt: spec.jwt.as_ref().map(|jwt| jwt_variables(jwt, problems)).unwrap_or_default(),
+        jwt_secret: spec.jwt.as_ref().and_then(|jwt| jwt.secret.clone()),
+        trusted_proxies: if spec.trusted_proxies.is_empty() {
+            private_networks()
+        } else {
+            spec.trusted_proxies.clone()
+        },
+        bridges: bridges(spec.jvb.as_ref(), &pods, problems),
+        recorders: spec.jibri.as_ref().filter(|jibri| jibri.enabled).map(|jibri| recorders(jibri, &pods, problems)),
+        web: web(spec.web.as_ref(), &pods, problems),
+        prosody: pods.make("prosody", prosody.map(|p| &p.pod), requests("100m", "256Mi"), problems),
+        prosody_config: prosody.and_then(|p| p.custom_config.as_ref()).map(|cm| cm.name.clone()),
+        jicofo: pods.make("jicofo", spec.jicofo.as_ref().map(|j| &j.pod), requests("100m", "512Mi"), problems),
+        metrics: spec.metrics,
+        network: network(spec.network_policy.as_ref()),
+        drain: false,
+        retire: false,
+        paused: false,
+        graceful_upgrade: true,
+        drain_deadline: DRAIN_DEADLINE,
+        warnings: Vec::new(),
+        name: names.name,
+        namespace: names.namespace,
+        owner: names.owner,
+        jitsi: names.jitsi,
+    }
+}
+
+fn private_networks() -> Vec<String> {
+    ["127.0.0.1", "::1", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"]
+        .map(str::to_owned)
+        .to_vec()
+}
+
+fn jwt_variables(jwt: &JwtSpec, problems: &mut Problems) -> BTreeMap<String, String> {
+    problems.check(
+        jwt.secret.is_some() != jwt.asap_key_server.is_some(),
+        "spec.jwt",
+        "write either 'secret' (a key that you share with the issuer) or 'asapKeyServer' (the address of its public keys)",
+    );
+    let mut all = BTreeMap::new();
+    let mut set = |name: &str, value: String| all.insert(name.to_owned(), value);
+    set("ENABLE_AUTH", "1".to_owned());
+    set("AUTH_TYPE", "jwt".to_owned());
+    set("ENABLE_GUESTS", if jwt.guests { "1" } else { "0" }.to_owned());
+    set("JWT_APP_ID", jwt.app_id.clone());
+    set("JWT_ALLOW_EMPTY", if jwt.allow_empty { "1" } else { "0" }.to_owned());
+    if let Some(server) = &jwt.asap_key_server {
+        set("JWT_ASAP_KEYSERVER", server.clone());
+    }
+    if !jwt.accepted_issuers.is_empty() {
+        set("JWT_ACCEPTED_ISSUERS", jwt.accepted_issuers.join(","));
+    }
+    if !jwt.accepted_audiences.is_empty() {
+        set("JWT_ACCEPTED_AUDIENCES", jwt.accepted_audiences.join(","));
+    }
+    if let Some(url) = &jwt.auth_url {
+        set("TOKEN_AUTH_URL", url.clone());
+    }
+    all
+}
+
+fn bridges(spec: Option<&BridgeSpec>, pods: &Pods<'_>, problems: &mut Problems) -> BridgesModel {
+    let none = BridgeSpec::default();
+    let jvb = spec.unwrap_or(&none);
+    let wanted = jvb.strategy.clone().unwrap_or_default();
+    let replicas = wanted.replicas.unwrap_or(1);
+    let max = wanted.max_replicas.filter(|max| *max > 0);
+    problems.check((0..=1000).contains(&replicas), "spec.jvb.strategy.replicas", "write a number from 0 to 1000");
+    if max.is_some_and(|max| max < replicas) {
+        problems.add(
+            "spec.jvb.strategy.maxReplicas",
+            format!("it is less than 'replicas'; write at least {replicas}, or leave it out"),
+        );
+    }
+    let strategy = match wanted.kind.unwrap_or_default() {
+        StrategyType::Static => Strategy::Static { replicas },
+        StrategyType::Daemonset => Strategy::Daemonset,
+        StrategyType::Autoscaled => {
+            Strategy::Autoscaled { min: replicas, max: max.unwrap_or_else(|| replicas.max(1).saturating_mul(10)) }
+        }
+    };
+    if max.is_some() && !matches!(strategy, Strategy::Autoscaled { .. }) {
+        problems.warn("spec.jvb.strategy.maxReplicas", "has no effect; it needs 'type: autoscaled'");
+    }
+    let ports = jvb.ports.clone().unwrap_or_default();
+    if ports.tcp.is_some() {
+        problems.warn(
+            "spec.jvb.ports.tcp",
+            "has no effect: bridges have no TCP port for media; use 'turn' with 'tls: true'",
+        );
+    }
+    let port = ports.udp.unwrap_or(10_000);
+    problems.check((1..=65_535).contains(&port), "spec.jvb.ports.udp", "write a port from 1 to 65535");
+    for address in jvb.advertise_ips.iter().filter(|text| !check::advertised(text)) {
+        problems.add(
+            "spec.jvb.advertiseIPs",
+            format!("'{address}' is not an address; write '203.0.113.7' or '203.0.113.7#10000'"),
+        );
+    }
+    let timeout = match &jvb.graceful_shutdown_timeout {
+        None => DRAIN_DEADLINE,
+        Some(text) => parse_time(text).unwrap_or_else(|| {
+            problems.add("spec.jvb.gracefulShutdownTimeout", "write a time from '1s' to '30d', such as '4h'");
+            DRAIN_DEADLINE
+        }),
+    };
+    BridgesModel {
+        pod: pods.make("jvb", Some(&jvb.pod), requests("500m", "1Gi"), problems),
+        strategy,
+        port,
+        exposure: jvb.exposure.unwrap_or_default(),
+        stun: jvb
+            .stun_servers
+            .clone()
+            .unwrap_or_else(|| if jvb.advertise_ips.is_empty() { vec![STUN.to_owned()] } else { Vec::new() }),
+        advertise: jvb.advertise_ips.clone(),
+        graceful: jvb.graceful_shutdown.then_some(timeout),
+    }
+}
+
+fn recorders(jibri: &RecorderSpec, pods: &Pods<'_>, problems: &mut Problems) -> RecordersModel {
+    let replicas = jibri.replicas.unwrap_or(1);
+    problems.check((0..=1000).contains(&replicas), "spec.jibri.replicas", "write a number from 0 to 1000");
+    RecordersModel {
+        pod: pods.make("jibri", Some(&jibri.pod), requests("1", "2Gi"), problems),
+        replicas,
+        bucket: jibri.bucket.as_ref().map(|bucket| BucketModel {
+            url: if bucket.host.contains("://") { bucket.host.clone() } else { format!("https://{}", bucket.host) },
+            name: bucket.name.clone(),
+            region: bucket.region.clone().unwrap_or_else(|| "us-east-1".to_owned()),
+            secret: bucket.secret.name.clone(),
+        }),
+        finalize: jibri.finalize_script.as_ref().map(|cm| cm.name.clone()),
+    }
+}
+
+/// The user's files: field, ConfigMap, and what becomes of it.
+fn web_files(web: &WebSpec) -> Vec<(&'static str, &LocalObjectReference, WebFile)> {
+    [
+        ("customConfigCM", &web.custom_config, "custom-config", "custom-config.js", "/config/custom-config.js"),
+        (
+            "customInterfaceConfigCM",
+            &web.custom_interface_config,
+            "custom-interface-config",
+            "custom-interface_config.js",
+            "/config/custom-interface_config.js",
+        ),
+        (
+            "customTitleConfigCM",
+            &web.custom_title,
+            "custom-title",
+            "custom-title.html",
+            "/usr/share/jitsi-meet/title.html",
+        ),
+        ("customBodyConfigCM", &web.custom_body, "custom-body", "custom-body.html", "/usr/share/jitsi-meet/body.html"),
+        (
+            "customCloseConfigCM",
+            &web.custom_close,
+            "custom-close",
+            "custom-close.html",
+            "/usr/share/jitsi-meet/static/close3.html",
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(field, reference, volume, key, path)| {
+        let reference = reference.as_ref()?;
+        Some((field, reference, WebFile { volume, config_map: reference.name.clone(), key, path }))
+    })
+    .collect()
+}
+
+fn web(spec: Option<&WebSpec>, pods: &Pods<'_>, problems: &mut Problems) -> WebModel {
+    let replicas = spec.and_then(|web| web.replicas).unwrap_or(1);
+    problems.check((1..=100).contains(&replicas), "spec.web.replicas", "write a number of web pods from 1 to 100");
+    WebModel {
+        pod: pods.make("web", spec.map(|web| &web.pod), requests("50m", "64Mi"), problems),
+        replicas,
+        files: spec.map(|web| web_files(web).into_iter().map(|(_, _, file)| file).collect()).unwrap_or_default(),
+    }
+}
+
+/// NetworkPolicies, on unless switched off.
+pub(super) fn network(spec: Option<&NetworkPolicySpec>) -> Option<NetworkModel> {
+    let none = NetworkPolicySpec::default();
+    let spec = spec.unwrap_or(&none);
+    spec.enabled.unwrap_or(true).then(|| NetworkModel {
+        metrics_from: peers(&spec.metrics_from, "prometheus"),
+        controller_from: peers(&spec.controller_from, "roompin-controller"),
+    })
+}
+
+fn peers(given: &[NetworkPolicyPeer], name: &str) -> Vec<NetworkPolicyPeer> {
+    if !given.is_empty() {
+        return given.to_vec();
+    }
+    let labels = BTreeMap::from([("app.kubernetes.io/name".to_owned(), name.to_owned())]);
+    vec![NetworkPolicyPeer {
+        namespace_selector: Some(LabelSelector::default()),
+        pod_selector: Some(LabelSelector { match_labels: Some(labels), ..Default::default() }),
+        ip_block: None,
+    }]
+}
