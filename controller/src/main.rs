@@ -1,3 +1,7 @@
-//! `roompin-controller`.
+//! `roompin-controller`: arguments in, exit code out.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    controller::cli::main(controller::start::start)
+}

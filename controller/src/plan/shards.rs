@@ -35,7 +35,7 @@ pub struct Shard {
     pub announced: bool,
     /// Prosody and jicofo are what the Jitsi says now.
     pub current: bool,
-    /// The rest of its spec is not what the Jitsi says now.
+    /// Its spec is not what the Jitsi says now.
     pub differs: bool,
 }
 
@@ -84,9 +84,15 @@ pub struct Plan {
     pub notes: Vec<Note>,
 }
 
-/// Decides.
+/// Decides, where no other shard has a name of ours.
 #[must_use]
 pub fn plan(wanted: Wanted, shards: &[Shard]) -> Plan {
+    plan_beside(wanted, shards, &BTreeSet::new())
+}
+
+/// Decides. `strangers` are ordinals that shards of somebody else have in their names.
+#[must_use]
+pub fn plan_beside(wanted: Wanted, shards: &[Shard], strangers: &BTreeSet<u32>) -> Plan {
     let mut plan = Plan::default();
     // The order in which shards are kept: the last one goes first.
     let mut active: Vec<&Shard> = shards.iter().filter(|shard| shard.active()).collect();
@@ -96,16 +102,16 @@ pub fn plan(wanted: Wanted, shards: &[Shard]) -> Plan {
     });
 
     for shard in &active {
-        if updatable(shard, wanted) && (shard.differs || !shard.current) {
+        if updatable(shard, wanted) && shard.differs {
             plan.actions.push(Action::Update(shard.name.clone()));
         }
     }
     if active.len() < wanted.shards {
-        add(&mut plan, wanted.shards - active.len(), wanted, shards);
+        add(&mut plan, wanted.shards - active.len(), wanted, shards, strangers);
     } else if active.len() > wanted.shards {
         remove(&mut plan, wanted, &active);
     } else {
-        replace(&mut plan, wanted, &active, shards);
+        replace(&mut plan, wanted, &active, shards, strangers);
     }
     for shard in shards.iter().filter(|shard| shard.drain && !shard.deleting && shard.phase == Some(Phase::Drained)) {
         if !plan.actions.contains(&Action::Undrain(shard.name.clone())) {
@@ -124,7 +130,7 @@ fn updatable(shard: &Shard, wanted: Wanted) -> bool {
     shard.current || wanted.at_once || !shard.announced
 }
 
-fn add(plan: &mut Plan, missing: usize, wanted: Wanted, shards: &[Shard]) {
+fn add(plan: &mut Plan, missing: usize, wanted: Wanted, shards: &[Shard], strangers: &BTreeSet<u32>) {
     // One that would be replaced at once is not worth taking back.
     let mut returning: Vec<_> =
         shards.iter().filter(|shard| shard.drain && !shard.deleting && updatable(shard, wanted)).collect();
@@ -134,11 +140,12 @@ fn add(plan: &mut Plan, missing: usize, wanted: Wanted, shards: &[Shard]) {
         plan.actions.push(Action::Undrain(shard.name.clone()));
         plan.notes.push(Note::normal("ShardTakenBack", format!("Shard {} is wanted again.", shard.name)));
     }
-    create(plan, missing - returning.len(), shards);
+    create(plan, missing - returning.len(), shards, strangers);
 }
 
-fn create(plan: &mut Plan, number: usize, shards: &[Shard]) {
-    let taken: BTreeSet<u32> = shards.iter().filter_map(|shard| shard.ordinal).collect();
+fn create(plan: &mut Plan, number: usize, shards: &[Shard], strangers: &BTreeSet<u32>) {
+    let mut taken: BTreeSet<u32> = shards.iter().filter_map(|shard| shard.ordinal).collect();
+    taken.extend(strangers);
     for ordinal in (0..).filter(|ordinal| !taken.contains(ordinal)).take(number) {
         plan.actions.push(Action::Create(ordinal));
         plan.notes.push(Note::normal("ShardCreated", format!("Shard {ordinal} is made.")));
@@ -169,7 +176,7 @@ fn remove(plan: &mut Plan, wanted: Wanted, active: &[&Shard]) {
     }
 }
 
-fn replace(plan: &mut Plan, wanted: Wanted, active: &[&Shard], shards: &[Shard]) {
+fn replace(plan: &mut Plan, wanted: Wanted, active: &[&Shard], shards: &[Shard], strangers: &BTreeSet<u32>) {
     let old: Vec<&&Shard> = active.iter().filter(|shard| !updatable(shard, wanted)).collect();
     if old.is_empty() {
         return;
@@ -189,7 +196,7 @@ fn replace(plan: &mut Plan, wanted: Wanted, active: &[&Shard], shards: &[Shard])
         plan.waiting_for = Some(format!("{} to be ready before the next old shard is replaced", late.join(", ")));
         return;
     }
-    create(plan, 1, shards);
+    create(plan, 1, shards, strangers);
     let names: Vec<_> = old.iter().map(|shard| shard.name.as_str()).collect();
     plan.notes.push(Note::normal(
         "Replacing",

@@ -169,7 +169,7 @@ impl World {
                 phase: object.phase.filter(|_| object.observed == object.generation),
                 announced: object.told.is_some(),
                 current: object.template == self.live.template,
-                differs: false,
+                differs: object.template != self.live.template,
             })
             .collect();
         let plan = shards::plan(Wanted { shards: self.live.wanted, at_once: false }, &list);

@@ -15,7 +15,7 @@ fn shard(ordinal: u32) -> Shard {
 }
 
 fn old(ordinal: u32) -> Shard {
-    Shard { current: false, ..shard(ordinal) }
+    Shard { current: false, differs: true, ..shard(ordinal) }
 }
 
 fn starting(ordinal: u32) -> Shard {
@@ -108,7 +108,7 @@ fn what_can_change_in_place_does() {
     let other = Shard { differs: true, ..shard(0) };
     assert_eq!(actions(1, &[other]), [Action::Update("x-0".into())]);
     // Nobody has ever been on it: a bad image is mended without another shard.
-    assert_eq!(actions(1, &[Shard { current: false, ..starting(0) }]), [Action::Update("x-0".into())]);
+    assert_eq!(actions(1, &[Shard { current: false, differs: true, ..starting(0) }]), [Action::Update("x-0".into())]);
     let plan = plan(Wanted { shards: 1, at_once: true }, &[old(0)]);
     assert_eq!(plan.actions, [Action::Update("x-0".into())], "disableGracefulUpgrade");
 }
