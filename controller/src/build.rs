@@ -20,6 +20,7 @@ mod routes;
 mod secrets;
 mod web;
 
+use kube::core::GroupVersionKind;
 pub use labels::{Component, controller_selector, jitsi_selector, name};
 pub use object::Object;
 pub use revision::{checksum, signalling_revision};
@@ -37,6 +38,18 @@ pub struct Kinds {
     pub pod_monitor: bool,
     /// `gateway.networking.k8s.io/v1 HTTPRoute`.
     pub http_route: bool,
+}
+
+impl Kinds {
+    /// The kind that `pod_monitor` is about.
+    pub fn pod_monitor_gvk() -> GroupVersionKind {
+        GroupVersionKind::gvk("monitoring.coreos.com", "v1", "PodMonitor")
+    }
+
+    /// The kind that `http_route` is about.
+    pub fn http_route_gvk() -> GroupVersionKind {
+        GroupVersionKind::gvk("gateway.networking.k8s.io", "v1", "HTTPRoute")
+    }
 }
 
 /// What a shard is built from besides its model.

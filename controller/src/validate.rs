@@ -62,7 +62,7 @@ pub struct Defaults {
     pub registry: String,
     /// Their tag.
     pub tag: String,
-    /// Image of roompin-proxy.
+    /// Image whose entry point is roompin-proxy.
     pub proxy_image: String,
     /// DNS domain of the cluster.
     pub cluster_domain: String,
@@ -73,7 +73,7 @@ impl Default for Defaults {
         Self {
             registry: "ghcr.io/jitsi".to_owned(),
             tag: "stable-11146-1".to_owned(),
-            proxy_image: concat!("ghcr.io/roompin/roompin-proxy:", env!("CARGO_PKG_VERSION")).to_owned(),
+            proxy_image: concat!("ghcr.io/roompin/roompin:", env!("CARGO_PKG_VERSION")).to_owned(),
             cluster_domain: "cluster.local".to_owned(),
         }
     }

@@ -1,6 +1,8 @@
 //! The definitions: that the files in deploy/crds are what the code says, that an apiserver would take them, and that the
 //! rules in them accept and refuse what they should.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::{env, fs, path::PathBuf};
 
 use controller::{
@@ -28,6 +30,17 @@ fn the_files_in_deploy_crds_are_what_the_code_says() {
             "{} is not what the code says; run\n    ROOMPIN_WRITE_CRDS=1 cargo test -p controller --test crds\nand commit the difference",
             path.display()
         );
+    }
+}
+
+#[test]
+fn what_is_printed_is_one_stream_of_both() {
+    let stream = crds::yaml().unwrap();
+    let documents: Vec<Value> = stream.split("---\n").map(|text| serde_saphyr::from_str(text).unwrap()).collect();
+    let kinds: Vec<&Value> = documents.iter().map(|one| &one["spec"]["names"]["kind"]).collect();
+    assert_eq!(kinds, [&json!("Jitsi"), &json!("JitsiShard")]);
+    for (document, crd) in documents.iter().zip(crds::definitions()) {
+        assert_eq!(document, &serde_json::to_value(&crd).unwrap(), "YAML says what the code says");
     }
 }
 
@@ -168,11 +181,11 @@ fn the_scale_subresource_has_what_it_needs() {
     assert_eq!(columns, ["Domain", "Shards", "Ready", "Draining", "Proxies", "Phase", "Waiting for", "Age"]);
 }
 
-fn jitsi(spec: Value) -> Jitsi {
+fn jitsi(spec: &Value) -> Jitsi {
     named("meet", spec)
 }
 
-fn named(name: &str, spec: Value) -> Jitsi {
+fn named(name: &str, spec: &Value) -> Jitsi {
     serde_json::from_value(json!({
         "apiVersion": "apps.jit.si/v1alpha1", "kind": "Jitsi", "metadata": { "name": name }, "spec": spec,
     }))
@@ -254,11 +267,11 @@ fn rules_refuse_with_advice() {
         (json!({ "domain": "m.org", "existingSecret": "a/b" }), "name of an object in this namespace"),
     ];
     for (spec, advice) in cases {
-        let error = validate_cel(&jitsi(spec.clone())).expect_err(&spec.to_string()).to_string();
+        let error = validate_cel(&jitsi(spec)).expect_err(&spec.to_string()).to_string();
         assert!(error.contains(advice), "{spec}: {error}");
     }
     for name in ["0meet", "meet.org", "a-name-that-is-by-far-too-long-to-be-useful"] {
-        let error = validate_cel(&named(name, json!({ "domain": "m.org" }))).expect_err(name).to_string();
+        let error = validate_cel(&named(name, &json!({ "domain": "m.org" }))).expect_err(name).to_string();
         assert!(error.contains("beginning with a letter"), "{name}: {error}");
     }
 }
@@ -272,4 +285,11 @@ fn a_shard_can_be_written_by_hand() {
     .unwrap();
     assert_eq!(validate_cel(&shard), Ok(()));
     assert!(shard.spec.retire && !shard.spec.drain);
+}
+
+#[test]
+fn the_program_prints_them() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_roompin-controller")).arg("crds").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), crds::yaml().unwrap());
 }

@@ -124,6 +124,50 @@ pub struct Shards {
     pub fixed: Vec<ShardSpec>,
     /// Found by DNS.
     pub dns: Vec<DnsSource>,
+    /// Found in Kubernetes.
+    pub kubernetes: Vec<KubernetesSource>,
+}
+
+impl Shards {
+    /// Whether any of them has an agent to ask.
+    #[must_use]
+    pub fn has_agents(&self) -> bool {
+        self.fixed.iter().any(|shard| shard.agent_port.is_some())
+            || self.dns.iter().any(|source| source.agent_port.is_some())
+            || self.kubernetes.iter().any(|source| source.agent_port.is_some())
+    }
+}
+
+/// Services of a Kubernetes cluster to watch (`shards.kubernetes[]`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KubernetesSource {
+    /// Where they are; `None`: the namespace of this process, or of the kubeconfig.
+    pub namespace: Option<String>,
+    /// Label selector of the Services; each of them is a shard. Default: those of roompin-controller.
+    pub selector: String,
+    /// Port of the web server. `None`: the port named `http`, else the first.
+    pub port: Option<ServicePort>,
+    /// Label with the shard's name; a Service without it gives its own. Default `apps.jit.si/shard`.
+    pub shard_label: String,
+    /// Label with the shard's state; a Service without it is ready. Default `apps.jit.si/shard-state`.
+    pub state_label: String,
+    /// How to reach the API. `None`: by the service account of the pod.
+    pub kubeconfig: Option<PathBuf>,
+    /// Time that a shard is kept whose Service is gone. Default 30 s.
+    pub hold_down: Duration,
+    /// Weight of the shards found. Default 100.
+    pub weight: u16,
+    /// Agent-check port of the shards found (signal-sidecar: 6060).
+    pub agent_port: Option<u16>,
+}
+
+/// A port of a Service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServicePort {
+    /// By name.
+    Name(String),
+    /// By number: the Service's, or that of the pods.
+    Number(u16),
 }
 
 /// One DNS name to watch (`shards.dns[]`).

@@ -7,6 +7,8 @@
 mod dns;
 mod error;
 mod fixed;
+mod kube;
+mod problems;
 
 use std::{
     collections::BTreeMap,
@@ -24,7 +26,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::config::{DnsRecord, DnsSource, Shards};
+use crate::config::{DnsRecord, DnsSource, KubernetesSource, Shards};
 
 pub(crate) use dns::Hosts;
 pub use error::DiscoveryError;
@@ -168,6 +170,7 @@ impl DiscoveryHandle {
         let task = match source.clone() {
             Source::Fixed(shards) => tokio::spawn(fixed::run(shards, reporter)),
             Source::Dns(dns) => tokio::spawn(dns::run(dns, reporter)),
+            Source::Kubernetes(kube) => tokio::spawn(kube::run(kube, reporter)),
         };
         self.running.insert(name, Running { source, task, first });
     }
@@ -250,6 +253,7 @@ pub fn source_names(config: &Shards) -> impl Iterator<Item = Arc<str>> {
 enum Source {
     Fixed(Vec<router_core::shard::ShardSpec>),
     Dns(DnsSource),
+    Kubernetes(KubernetesSource),
 }
 
 /// The sources of a configuration by name. Equal names get a number, in the order of the configuration.
@@ -259,16 +263,23 @@ fn sources(config: &Shards) -> Vec<(Arc<str>, Source)> {
         found.push((FIXED_SOURCE.into(), Source::Fixed(config.fixed.clone())));
     }
     let mut seen: BTreeMap<String, u32> = BTreeMap::new();
-    for dns in &config.dns {
-        let mut name = match &dns.record {
-            DnsRecord::Srv { service } => format!("dns:{}", canonical(service)),
-            DnsRecord::Host { host, port, .. } => format!("dns:{}:{port}", canonical(host)),
-        };
+    let mut add = |mut name: String, source| {
         let times = seen.entry(name.clone()).and_modify(|n| *n += 1).or_insert(1);
         if *times > 1 {
             name = format!("{name}#{times}");
         }
-        found.push((name.into(), Source::Dns(dns.clone())));
+        found.push((name.into(), source));
+    };
+    for dns in &config.dns {
+        let name = match &dns.record {
+            DnsRecord::Srv { service } => format!("dns:{}", canonical(service)),
+            DnsRecord::Host { host, port, .. } => format!("dns:{}:{port}", canonical(host)),
+        };
+        add(name, Source::Dns(dns.clone()));
+    }
+    for kube in &config.kubernetes {
+        let namespace = kube.namespace.as_deref().map(|name| format!("{name}/")).unwrap_or_default();
+        add(format!("kubernetes:{namespace}{}", kube.selector), Source::Kubernetes(kube.clone()));
     }
     found
 }

@@ -24,6 +24,7 @@ use router_core::{
     router::{Decision, Outcome, Router},
     shard::{ShardId, ShardName, ShardState},
     shard_set::ShardSet,
+    time::Timestamp,
 };
 
 use self::{cluster::ClusterMetrics, register as reg, runtime::Runtimes, shard::ShardFamilies};
@@ -60,6 +61,7 @@ pub struct Metrics {
     pub(crate) cluster: ClusterMetrics,
     config_reloads: Counters<Success>,
     discovery_answers: IntCounterVec,
+    discovery_answered_at: prometheus::GaugeVec,
     discovery_errors: IntCounterVec,
     probe_seconds: [Histogram; 3],
     table_entries: IntGauge,
@@ -160,6 +162,12 @@ impl Metrics {
                 "Usable answers of a discovery source.",
                 &["source"],
             ),
+            discovery_answered_at: reg::seconds_by(
+                to,
+                "roompin_discovery_answered_timestamp_seconds",
+                "When a discovery source last gave a usable answer, in Unix time: what it lists is as old as that.",
+                &["source"],
+            ),
             discovery_errors: reg::counters(
                 to,
                 "roompin_discovery_errors_total",
@@ -246,8 +254,9 @@ impl Metrics {
     }
 
     /// Counts a usable answer of a discovery source. Sources come from the configuration, so they are few.
-    pub fn discovery_answered(&self, source: &str) {
+    pub fn discovery_answered(&self, source: &str, now: Timestamp) {
         self.discovery_answers.with_label_values(&[source]).inc();
+        self.discovery_answered_at.with_label_values(&[source]).set(now.since(Timestamp(0)).as_secs_f64());
     }
 
     /// Counts a failed look-up of a discovery source; `kind` is one of [`crate::discovery::DiscoveryError::kind`].

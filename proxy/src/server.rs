@@ -153,7 +153,8 @@ async fn serve(start: Start, log: LogHandle) -> anyhow::Result<()> {
     let (inputs, inbox) = mpsc::channel(INPUTS);
     tokio::spawn(desk.clone().run(inbox, clock));
     let mut known = desk.watch();
-    let discovery = Discovery::spawn(&config.shards, inputs.clone(), shards::discovery_events(&metrics, &readiness));
+    let discovery =
+        Discovery::spawn(&config.shards, inputs.clone(), shards::discovery_events(&metrics, &readiness, clock));
     let prober = Prober::spawn(&config.probes, desk.watch(), inputs, shards::probe_events(&router, &metrics));
     tokio::spawn(upkeep::run(Arc::clone(&edge)));
 

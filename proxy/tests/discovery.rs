@@ -147,7 +147,7 @@ fn srv(server: &DnsServer) -> DnsSource {
 }
 
 fn shards(dns: Vec<DnsSource>) -> Shards {
-    Shards { fixed: Vec::new(), dns }
+    Shards { dns, ..Shards::default() }
 }
 
 async fn two_shards() -> DnsServer {

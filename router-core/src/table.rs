@@ -1,7 +1,8 @@
 //! The sticky table: which room is on which shard, how many rooms each shard has, and the bound on all of it.
 //!
-//! 256 groups by the first byte of the key, each a map behind a lock of its own, so that one group can be listed,
-//! swept or compared with another replica's without a walk over all. No function here holds a group while it asks for
+//! 256 groups by the first byte of the key, each behind a lock of its own, so that one group can be listed, swept or
+//! compared with another replica's without a walk over all. A group has 256 sorted leaves by the second byte: keys are
+//! uniform, so every leaf is about as long as the others, and memory grows with the rooms instead of doubling. No function here holds a group while it asks for
 //! another one, so no order of locks exists that could be broken.
 
 pub(crate) mod group;
@@ -18,7 +19,7 @@ use std::sync::{
 use self::{group::Group, place::Place, slot::Slot};
 use crate::{registry::MAX_SHARD_NAMES, room::RoomKey, shard::ShardId, time::Timestamp};
 
-/// Groups of the table: enough that writers rarely meet, and that growing one (4,000 of a million pins) is quick.
+/// Groups of the table: enough that writers rarely meet, and that walking over one (4,000 of a million pins) is quick.
 pub(crate) const GROUPS: usize = 256;
 
 /// A group in cache lines of its own.

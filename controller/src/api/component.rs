@@ -22,6 +22,7 @@ pub struct PodSettings {
 
     /// When nodes pull it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
     #[x_kube(validation = Rule::new("self in ['Always', 'IfNotPresent', 'Never']").message("write 'Always', 'IfNotPresent' or 'Never'"))]
     pub image_pull_policy: Option<String>,
 

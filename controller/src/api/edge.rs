@@ -49,6 +49,7 @@ pub struct ProxySpec {
 pub struct ProxyServiceSpec {
     /// `ClusterIP` (the default), `NodePort` or `LoadBalancer`.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
     #[x_kube(validation = Rule::new("self in ['ClusterIP', 'NodePort', 'LoadBalancer']").message("write 'ClusterIP', 'NodePort' or 'LoadBalancer'"))]
     pub kind: Option<String>,
 
@@ -64,6 +65,7 @@ pub struct ProxyServiceSpec {
 
     /// `Cluster` or `Local`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
     #[x_kube(validation = Rule::new("self in ['Cluster', 'Local']").message("write 'Cluster' or 'Local'"))]
     pub external_traffic_policy: Option<String>,
 }
@@ -161,7 +163,7 @@ pub struct NetworkPolicySpec {
     pub metrics_from: Vec<NetworkPolicyPeer>,
 
     /// Where the controller runs, which asks bridges and jicofo. Without it: pods in any namespace labelled
-    /// `app.kubernetes.io/name: roompin-controller`.
+    /// `app.kubernetes.io/name: roompin` and `app.kubernetes.io/component: controller`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::compact::<Vec<NetworkPolicyPeer>>")]
     pub controller_from: Vec<NetworkPolicyPeer>,

@@ -102,6 +102,7 @@ pub struct ImageSpec {
 
     /// When nodes pull.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
     #[x_kube(validation = Rule::new("self in ['Always', 'IfNotPresent', 'Never']").message("write 'Always', 'IfNotPresent' or 'Never'"))]
     pub pull_policy: Option<String>,
 }

@@ -1,19 +1,14 @@
 //! PodMonitors for the Prometheus operator, where the cluster knows that kind.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::core::{ApiResource, DynamicObject};
 use serde_json::json;
 
 use super::{
-    Component, Object,
+    Component, Kinds, Object,
     labels::{jitsi_meta, name, proxy_pods, shard_meta, shard_pods},
 };
 use crate::validate::{JitsiModel, ShardModel};
-
-/// The kind, for whoever asks the cluster whether it knows it.
-pub(super) fn gvk() -> GroupVersionKind {
-    GroupVersionKind::gvk("monitoring.coreos.com", "v1", "PodMonitor")
-}
 
 type Labels = std::collections::BTreeMap<String, String>;
 
@@ -24,7 +19,7 @@ fn monitor(metadata: ObjectMeta, of: &Labels, port: &str) -> Object {
         // Series then say which shard they are of.
         "podTargetLabels": ["apps.jit.si/jitsi", "apps.jit.si/shard", "app.kubernetes.io/component"],
     } });
-    let mut object = DynamicObject::new("", &ApiResource::from_gvk(&gvk())).data(data);
+    let mut object = DynamicObject::new("", &ApiResource::from_gvk(&Kinds::pod_monitor_gvk())).data(data);
     object.metadata = metadata;
     object.into()
 }

@@ -6,7 +6,7 @@ use k8s_openapi::api::networking::v1::{
     HTTPIngressPath, HTTPIngressRuleValue, Ingress, IngressBackend, IngressRule, IngressServiceBackend, IngressSpec,
     IngressTLS, ServiceBackendPort,
 };
-use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::core::{ApiResource, DynamicObject};
 use serde_json::json;
 
 use super::{
@@ -90,7 +90,7 @@ fn route(model: &JitsiModel, wanted: &GatewayModel) -> Object {
             "backendRefs": [backend],
         }],
     } });
-    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("gateway.networking.k8s.io", "v1", "HTTPRoute"));
+    let kind = ApiResource::from_gvk(&Kinds::http_route_gvk());
     let mut object = DynamicObject::new("", &kind).data(data);
     object.metadata = metadata;
     object.into()

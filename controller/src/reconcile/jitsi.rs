@@ -181,6 +181,7 @@ impl<'a> Step<'a> {
                 &strangers.collect(),
             )
         };
+        self.pass_pause_on().await?;
         if !self.model.paused {
             self.surroundings().await?;
             self.carry_out(&plan).await?;
@@ -189,6 +190,20 @@ impl<'a> Step<'a> {
         let status = self.status(&view, &plan);
         write_status(context, jitsi, jitsi.status.as_ref(), &status).await?;
         Ok(Again::requeue(RESYNC))
+    }
+
+    /// A paused Jitsi has paused shards, and the other way round.
+    async fn pass_pause_on(&self) -> Result<(), Error> {
+        let paused = self.model.paused;
+        for shard in self.all.iter().filter(|shard| self.owns(shard) && shard.spec.conduct.paused != paused) {
+            let name = shard.name_any();
+            let patch = json!({"metadata": {"resourceVersion": shard.resource_version()}, "spec": {"paused": paused}});
+            let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+            let patch = Patch::Merge(&patch);
+            write(&self.context.leadership, &format!("pause {name}: {paused}"), self.shards().patch(&name, &params, &patch))
+                .await?;
+        }
+        Ok(())
     }
 
     async fn surroundings(&self) -> Result<(), Error> {
@@ -264,6 +279,9 @@ impl<'a> Step<'a> {
     /// A shard as it is applied. Whether it drains is written apart, so that it survives a change of the template.
     fn document(&self, name: &str, (spec, revision): (JitsiShardSpec, String)) -> Value {
         let owner = self.jitsi.controller_owner_ref(&());
+        let mut spec = serde_json::to_value(spec).unwrap_or_default();
+        // Written apart, as draining is.
+        spec.as_object_mut().map(|spec| spec.remove("paused"));
         let mut document: Value = json!({
             "apiVersion": JitsiShard::api_version(&()),
             "kind": JitsiShard::kind(&()),

@@ -10,8 +10,8 @@ use k8s_openapi::api::{
     networking::v1::NetworkPolicyPeer,
 };
 
-use super::Problem;
-use crate::api::{ExposureType, GatewayParent, JitsiShardSpec, ShardTemplate};
+use super::{Problem, time::write_time};
+use crate::api::{Conduct, ExposureType, GatewayParent, JitsiShardSpec, ShardTemplate, TimeText};
 
 /// The resource that owns what is built.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -329,7 +329,8 @@ impl JitsiModel {
         self.regions.get(place % self.regions.len().max(1)).and_then(Option::as_deref)
     }
 
-    /// The spec of a shard in this region: what its JitsiShard should say, draining and retiring aside.
+    /// The spec of a shard in this region: what its JitsiShard should say, draining and retiring aside. It is paused with its
+    /// Jitsi.
     pub fn shard_spec(&self, region: Option<&str>) -> JitsiShardSpec {
         let mut template = self.template.clone();
         template.region = region.map(Into::into);
@@ -337,11 +338,11 @@ impl JitsiModel {
             template,
             drain: false,
             retire: false,
-            conduct: crate::api::Conduct {
-                paused: false,
+            conduct: Conduct {
+                paused: self.paused,
                 suspend: false,
                 disable_graceful_upgrade: !self.graceful_upgrade,
-                drain_deadline: Some(crate::api::TimeText(format!("{}s", self.drain_deadline.as_secs()))),
+                drain_deadline: Some(TimeText(write_time(self.drain_deadline))),
             },
         }
     }

@@ -375,16 +375,20 @@ pub(super) fn network(spec: Option<&NetworkPolicySpec>) -> Option<NetworkModel> 
     let none = NetworkPolicySpec::default();
     let spec = spec.unwrap_or(&none);
     spec.enabled.unwrap_or(true).then(|| NetworkModel {
-        metrics_from: peers(&spec.metrics_from, "prometheus"),
-        controller_from: peers(&spec.controller_from, "roompin-controller"),
+        metrics_from: peers(&spec.metrics_from, &[("app.kubernetes.io/name", "prometheus")]),
+        controller_from: peers(
+            &spec.controller_from,
+            &[("app.kubernetes.io/name", "roompin"), ("app.kubernetes.io/component", "controller")],
+        ),
     })
 }
 
-fn peers(given: &[NetworkPolicyPeer], name: &str) -> Vec<NetworkPolicyPeer> {
+/// Those given, or else pods with these labels in any namespace.
+fn peers(given: &[NetworkPolicyPeer], otherwise: &[(&str, &str)]) -> Vec<NetworkPolicyPeer> {
     if !given.is_empty() {
         return given.to_vec();
     }
-    let labels = BTreeMap::from([("app.kubernetes.io/name".to_owned(), name.to_owned())]);
+    let labels = otherwise.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     vec![NetworkPolicyPeer {
         namespace_selector: Some(LabelSelector::default()),
         pod_selector: Some(LabelSelector { match_labels: Some(labels), ..Default::default() }),

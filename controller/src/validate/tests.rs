@@ -103,7 +103,7 @@ fn regions_are_dealt_in_order() {
     let spec = model.shard_spec(model.region(1));
     assert_eq!(spec.template.region.as_deref(), Some("us"));
     assert!(!spec.drain && !spec.retire);
-    assert_eq!(spec.conduct.drain_deadline.as_deref(), Some("14400s"));
+    assert_eq!(spec.conduct.drain_deadline.as_deref(), Some("4h"));
 }
 
 #[test]

@@ -68,6 +68,12 @@ pub const POOL_IDLE: Duration = secs(55);
 pub const WEIGHT: u16 = 100;
 /// HAProxy's `hold` default for everything but `obsolete`, whose 0 s takes shards away on one thin answer.
 pub const HOLD_DOWN: Duration = secs(30);
+/// The web Services of all shards that roompin-controller has made and found to answer.
+pub const KUBERNETES_SELECTOR: &str = "apps.jit.si/shard-state";
+/// Where roompin-controller writes a shard's name.
+pub const SHARD_LABEL: &str = "apps.jit.si/shard";
+/// Where roompin-controller writes a shard's state.
+pub const STATE_LABEL: &str = "apps.jit.si/shard-state";
 /// Kubernetes answers with a TTL of 5 s; nothing is gained by asking more than once a second.
 pub const MIN_REFRESH: Duration = secs(1);
 /// A new shard is seen within this time whatever its TTL says.

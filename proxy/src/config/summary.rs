@@ -92,6 +92,11 @@ fn shards(config: &Config, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let held = show_duration(*hold_down);
         writeln!(f, "  shards   {what}; asked every {min} to {max}, kept {held} when missing")?;
     }
+    for source in &config.shards.kubernetes {
+        let place = source.namespace.as_ref().map_or("this namespace".into(), |name| format!("namespace {name}"));
+        let held = show_duration(source.hold_down);
+        writeln!(f, "  shards   one per Service with {} in {place}; watched, kept {held} when gone", source.selector)?;
+    }
     Ok(())
 }
 

@@ -5,7 +5,7 @@ mod examples;
 
 use std::{fmt::Write, path::Path, time::Duration};
 
-use super::{AccessLog, Config, ConfigErrors, DnsRecord, HttpProbe, Loaded, ProbeTiming, Shards};
+use super::{AccessLog, Config, ConfigErrors, DnsRecord, HttpProbe, Loaded, ProbeTiming, ServicePort, Shards};
 
 /// 32 bytes as base64, and others as hex.
 const MESH_KEY: &str = "x2H4gNOuGPQJdXbtlpLzCcnnRZ3zuXNJKAIL8iQY0yM=\n";
@@ -86,7 +86,7 @@ fn a_syntax_error_ends_reading_with_one_message() {
 
 #[test]
 fn a_file_without_shards_is_refused() {
-    let expected = "shards: no source of shards: give shards.static or shards.dns";
+    let expected = "shards: no source of shards: give shards.static, shards.dns or shards.kubernetes";
     for text in ["", "# nothing\n", "shards:\n", "shards: {static: [], dns: []}"] {
         assert!(errors(text).ends_with(expected), "{text:?}: {}", errors(text));
     }
@@ -162,6 +162,14 @@ fn dns_sources_are_read_with_their_defaults() {
     assert_eq!((dns[0].hold_down, dns[0].max_refresh), (Duration::from_secs(30), Duration::from_secs(30)));
     assert!(matches!(&dns[1].record, DnsRecord::Host { host, port: 8080, .. } if host == "web.example.org"));
     assert_eq!(dns[1].max_refresh, Duration::from_secs(60), "a long min_refresh alone is no contradiction");
+}
+
+#[test]
+fn kubernetes_sources_are_read_with_their_defaults() {
+    let Shards { kubernetes, .. } =
+        parse("shards: {kubernetes: [{}, {selector: app=web, port: 80}]}").unwrap().config.shards;
+    assert_eq!((&*kubernetes[0].selector, &kubernetes[0].port), ("apps.jit.si/shard-state", &None));
+    assert_eq!((&*kubernetes[1].selector, &kubernetes[1].port), ("app=web", &Some(ServicePort::Number(80))));
 }
 
 #[test]

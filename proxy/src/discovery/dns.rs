@@ -30,7 +30,7 @@ use self::{
     listing::Listing,
     lookup::{Nothing, Servers},
 };
-use super::{DiscoveryError, Reporter};
+use super::{DiscoveryError, Reporter, problems::ProblemLog};
 use crate::config::{DnsRecord, DnsSource};
 
 /// For one round: the SRV look-up and all addresses (one question takes 12 s at most). A longer round has failed.
@@ -240,29 +240,5 @@ impl Watcher {
 
     fn defaults(&self) -> Defaults {
         Defaults { weight: self.source.weight, agent_port: self.source.agent_port }
-    }
-}
-
-/// Logs a source's problems when they change, not every time.
-#[derive(Default)]
-struct ProblemLog {
-    last: Vec<String>,
-}
-
-impl ProblemLog {
-    fn report(&mut self, mut problems: Vec<String>, reporter: &Reporter) {
-        problems.sort_unstable();
-        if problems == self.last {
-            return;
-        }
-        let source = &reporter.source;
-        match problems.split_first() {
-            None => tracing::info!(%source, "discovery is well again"),
-            Some((problem, [])) => tracing::warn!(%source, problem, "discovery"),
-            Some((problem, more)) => {
-                tracing::warn!(%source, problem, more = more.len(), "discovery");
-            }
-        }
-        self.last = problems;
     }
 }

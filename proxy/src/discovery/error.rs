@@ -37,10 +37,11 @@ pub enum DiscoveryError {
         /// The resolver's words.
         why: String,
     },
-    /// The resolver cannot be set up: `/etc/resolv.conf` is missing or damaged, or the name is none.
-    #[error("cannot look up {name}: {why}")]
+    /// The resolver or the Kubernetes client cannot be set up: `/etc/resolv.conf`, the kubeconfig or the service
+    /// account's files are missing or damaged, or the name is none.
+    #[error("cannot ask {name}: {why}")]
     Setup {
-        /// The configured name.
+        /// The configured name, or what was to be asked.
         name: String,
         /// What is wrong.
         why: String,
@@ -58,6 +59,22 @@ pub enum DiscoveryError {
     NoAddress {
         /// The SRV target.
         target: String,
+    },
+    /// A label gives a shard a state that does not exist. The shard keeps the state it had.
+    #[error("target {target}: {why}")]
+    State {
+        /// The Service.
+        target: String,
+        /// The offence.
+        why: String,
+    },
+    /// The Kubernetes API refuses.
+    #[error("the Kubernetes API answers for {resource}: {code}")]
+    Api {
+        /// The kind of object asked for.
+        resource: String,
+        /// Status and message.
+        code: String,
     },
     /// An answer has more records than are taken; the rest is ignored.
     #[error("{found} records, only {taken} are used")]
@@ -82,6 +99,8 @@ impl DiscoveryError {
             Self::Setup { .. } => "setup",
             Self::Name { .. } => "name",
             Self::NoAddress { .. } => "address",
+            Self::State { .. } => "state",
+            Self::Api { .. } => "response",
             Self::TooMany { .. } => "bound",
         }
     }

@@ -43,8 +43,11 @@ fn listed(input: ShardInput) -> (String, Vec<String>, Duration) {
 fn sources_have_distinct_names() {
     let service = |name: &str| dns(DnsRecord::Srv { service: name.into() });
     let host = DnsRecord::Host { shard: ShardName::new("one").unwrap(), host: "Web.Test".into(), port: 80 };
-    let config =
-        Shards { fixed: vec![spec("a")], dns: vec![service("_h._tcp.X.test."), service("_h._tcp.x.test"), dns(host)] };
+    let config = Shards {
+        fixed: vec![spec("a")],
+        dns: vec![service("_h._tcp.X.test."), service("_h._tcp.x.test"), dns(host)],
+        ..Shards::default()
+    };
     let names: Vec<_> = sources(&config).into_iter().map(|(name, _)| name.to_string()).collect();
     assert_eq!(names, ["static", "dns:_h._tcp.x.test", "dns:_h._tcp.x.test#2", "dns:web.test:80"]);
     assert_eq!(sources(&Shards::default()), []);
@@ -55,7 +58,7 @@ async fn a_fixed_list_is_told_once_without_hold_down_and_replaced_by_reload() {
     let (sender, mut inputs) = mpsc::channel(8);
     let reports = Arc::new(Mutex::new(Vec::new()));
     let sink = reports.clone();
-    let mut config = Shards { fixed: vec![spec("a"), spec("b")], dns: Vec::new() };
+    let mut config = Shards { fixed: vec![spec("a"), spec("b")], dns: Vec::new(), ..Shards::default() };
     let mut handle = Discovery::spawn(&config, sender, Arc::new(move |event| sink.lock().unwrap().push(event)));
     handle.settled().await;
     assert_eq!(listed(inputs.try_recv().unwrap()), ("static".into(), vec!["a".into(), "b".into()], Duration::ZERO));
@@ -81,10 +84,10 @@ async fn a_new_source_can_take_over_the_shards_of_a_vanished_one() {
     let (sender, mut inputs) = mpsc::channel(8);
     // The host is an address, so no server is asked.
     let host = DnsRecord::Host { shard: ShardName::new("a").unwrap(), host: "127.0.0.1".into(), port: 80 };
-    let config = Shards { fixed: vec![spec("a")], dns: Vec::new() };
+    let config = Shards { fixed: vec![spec("a")], dns: Vec::new(), ..Shards::default() };
     let mut handle = Discovery::spawn(&config, sender, Arc::new(|_| ()));
     handle.settled().await;
-    handle.replace(&Shards { fixed: Vec::new(), dns: vec![dns(host)] }).await;
+    handle.replace(&Shards { fixed: Vec::new(), dns: vec![dns(host)], ..Shards::default() }).await;
     handle.settled().await;
 
     let mut registry = Registry::new(RegistrySettings::default());

@@ -80,7 +80,7 @@ fn busy() -> (Metrics, Router) {
     for kind in ["timeout", "nxdomain"] {
         metrics.discovery_failed("dns _http._tcp.web", kind);
     }
-    metrics.discovery_answered("dns _http._tcp.web");
+    metrics.discovery_answered("dns _http._tcp.web", Timestamp(1_500));
     metrics.connections.inc();
     metrics.connections_open.inc();
     metrics.decision_seconds.observe(400e-9);
@@ -136,6 +136,7 @@ fn covers_what_operators_look_at() {
         (r#"roompin_probe_results_total{probe="agent",result="failed",shard="a"}"#, 1.0),
         (r#"roompin_probe_duration_seconds_count{probe="http"}"#, 2.0),
         (r#"roompin_discovery_answers_total{source="dns _http._tcp.web"}"#, 1.0),
+        (r#"roompin_discovery_answered_timestamp_seconds{source="dns _http._tcp.web"}"#, 1.5),
         (r#"roompin_discovery_errors_total{kind="timeout",source="dns _http._tcp.web"}"#, 1.0),
         (r#"roompin_front_refusals_total{reason="head_timeout"}"#, 1.0),
         (r#"roompin_decision_seconds_bucket{le="0.00000025"}"#, 0.0),

@@ -89,11 +89,11 @@ fn log_event(event: &ShardEvent) {
 }
 
 /// Counts what discovery reports, and tells `/readyz` which sources have answered.
-pub(super) fn discovery_events(metrics: &Arc<Metrics>, readiness: &Readiness) -> DiscoveryEvents {
+pub(super) fn discovery_events(metrics: &Arc<Metrics>, readiness: &Readiness, clock: Clock) -> DiscoveryEvents {
     let (metrics, readiness) = (Arc::clone(metrics), readiness.clone());
     Arc::new(move |event| match event {
         DiscoveryEvent::Answered { source, .. } => {
-            metrics.discovery_answered(&source);
+            metrics.discovery_answered(&source, clock.now());
             readiness.clear(&source);
         }
         DiscoveryEvent::Failed { source, error } => metrics.discovery_failed(&source, error.kind()),

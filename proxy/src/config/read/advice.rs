@@ -3,7 +3,7 @@
 use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
 use super::super::{
-    Config, DnsRecord,
+    Config, DnsRecord, Shards,
     report::clip,
     section::{Field, Section},
 };
@@ -30,8 +30,8 @@ pub(super) fn filter(field: &Field<'_>, text: &str) {
 
 /// Shards and probes that do not fit together. Says nothing about what other mistakes have made incomplete.
 pub(super) fn shards(root: &Section<'_>, config: &Config) {
-    let (fixed, dns) = (&config.shards.fixed, &config.shards.dns);
-    if !fixed.is_empty() && dns.is_empty() && fixed.iter().all(|shard| shard.weight == 0) {
+    let Shards { fixed, dns, kubernetes } = &config.shards;
+    if !fixed.is_empty() && dns.is_empty() && kubernetes.is_empty() && fixed.iter().all(|shard| shard.weight == 0) {
         root.warn("shards", "no shard takes new rooms: every weight is 0");
     }
     let mut owners: HashMap<SocketAddr, &str> = HashMap::new();
@@ -44,7 +44,7 @@ pub(super) fn shards(root: &Section<'_>, config: &Config) {
             }
         }
     }
-    let agents = fixed.iter().any(|shard| shard.agent_port.is_some()) || dns.iter().any(|dns| dns.agent_port.is_some());
+    let agents = config.shards.has_agents();
     let probes = &config.probes;
     if agents && probes.agent.is_none() {
         root.warn("probes", "agent is off, so the agent_port of the shards is not asked");

@@ -20,8 +20,7 @@ pub(super) fn read(mut s: Section<'_>, shards: &Shards) -> Probes {
         Switch::Absent if http.is_none() => Some(ProbeTiming::default()),
         Switch::Off | Switch::Absent => None,
     };
-    let has_agents = shards.fixed.iter().any(|shard| shard.agent_port.is_some())
-        || shards.dns.iter().any(|source| source.agent_port.is_some());
+    let has_agents = shards.has_agents();
     let agent = match s.switch("agent") {
         Switch::On(mut section) => Some(timing(&mut section)),
         Switch::Absent if has_agents => Some(ProbeTiming::default()),

@@ -1,5 +1,7 @@
 //! `shards:`
 
+mod kubernetes;
+
 use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
 use router_core::shard::{ShardName, ShardSpec, ShardState};
@@ -15,6 +17,8 @@ use super::{DAY, HOUR, MILLISECOND};
 const MAX_STATIC: usize = 4096;
 /// DNS names to watch.
 const MAX_DNS: usize = 256;
+/// Selectors to watch.
+const MAX_KUBERNETES: usize = 64;
 /// Addresses of one shard, and servers of one DNS source.
 const MAX_ADDRESSES: usize = 64;
 /// The largest weight, as HAProxy's.
@@ -28,13 +32,17 @@ pub(super) fn read(root: &mut Section<'_>) -> Shards {
     let mut names = Names::new();
     let fixed = s.sections("static", MAX_STATIC);
     let dns = s.sections("dns", MAX_DNS);
-    if fixed.is_empty() && dns.is_empty() && s.sound(&["static", "dns"]) {
-        root.error("shards", "no source of shards: give shards.static or shards.dns");
+    let kubernetes = s.sections("kubernetes", MAX_KUBERNETES);
+    let none = fixed.is_empty() && dns.is_empty() && kubernetes.is_empty();
+    if none && s.sound(&["static", "dns", "kubernetes"]) {
+        root.error("shards", "no source of shards: give shards.static, shards.dns or shards.kubernetes");
     }
     let fixed = fixed.into_iter().filter_map(|item| fixed_shard(item, &mut names)).collect();
     let mut lookups = HashMap::new();
     let dns = dns.into_iter().filter_map(|item| dns_source(item, &mut names, &mut lookups)).collect();
-    Shards { fixed, dns }
+    let mut watched = HashMap::new();
+    let kubernetes = kubernetes.into_iter().filter_map(|item| kubernetes::source(item, &mut watched)).collect();
+    Shards { fixed, dns, kubernetes }
 }
 
 fn fixed_shard(mut s: Section<'_>, names: &mut Names) -> Option<ShardSpec> {

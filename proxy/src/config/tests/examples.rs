@@ -8,8 +8,8 @@ use std::{
 use tempfile::TempDir;
 
 use super::super::{
-    Cluster, Config, DnsRecord, DnsSource, HttpProbe, ProbeTiming, Shards, Snapshot, defaults, load::read_source,
-    report::Report,
+    Cluster, Config, DnsRecord, DnsSource, HttpProbe, KubernetesSource, ProbeTiming, ServicePort, Shards, Snapshot,
+    defaults, load::read_source, report::Report,
 };
 
 fn root() -> PathBuf {
@@ -73,7 +73,7 @@ fn the_full_example_is_the_defaults() {
         weight: defaults::WEIGHT,
         agent_port: None,
     };
-    let shards = Shards { fixed: Vec::new(), dns: vec![dns] };
+    let shards = Shards { fixed: Vec::new(), dns: vec![dns], kubernetes: Vec::new() };
     assert_eq!(config, Config { shards, ..Config::default() });
 }
 
@@ -100,6 +100,18 @@ fn what_the_full_example_comments_out_is_right_too() {
     assert_eq!(config.probes.http, Some(HttpProbe { host, ..HttpProbe::default() }));
     assert_eq!(config.probes.agent, Some(ProbeTiming::default()));
     assert_eq!((config.shards.fixed.len(), config.shards.dns.len()), (1, 2));
+    let kubernetes = KubernetesSource {
+        namespace: Some("jitsi".into()),
+        selector: defaults::KUBERNETES_SELECTOR.into(),
+        port: Some(ServicePort::Name("http".into())),
+        shard_label: defaults::SHARD_LABEL.into(),
+        state_label: defaults::STATE_LABEL.into(),
+        kubeconfig: Some(folder.path().join("kube.config")),
+        hold_down: defaults::HOLD_DOWN,
+        weight: defaults::WEIGHT,
+        agent_port: Some(6060),
+    };
+    assert_eq!(config.shards.kubernetes, [kubernetes]);
 }
 
 /// Every field that the reader knows: those it looked for in a file that has every section.
