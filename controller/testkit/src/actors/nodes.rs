@@ -1,0 +1,69 @@
+//! The nodes of the double.
+
+use serde_json::{Value, json};
+
+use super::world::{Trouble, World};
+
+pub(super) const WHO: &str = "node-maker";
+
+/// What one node offers.
+#[derive(Clone, Debug)]
+pub struct NodeShape {
+    /// The node's name.
+    pub name: String,
+    /// Its CPUs, as a quantity.
+    pub cpu: String,
+    /// Its memory, as a quantity.
+    pub memory: String,
+    /// How many pods it takes.
+    pub pods: u32,
+    /// Labels beside the usual ones.
+    pub labels: Vec<(String, String)>,
+}
+
+impl NodeShape {
+    /// A node of 8 CPUs and 32 GiB.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self { name: name.into(), cpu: "8".into(), memory: "32Gi".into(), pods: 110, labels: Vec::new() }
+    }
+
+    fn object(&self, index: usize) -> Value {
+        let mut labels = json!({
+            "kubernetes.io/hostname": self.name, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64",
+        });
+        for (key, value) in &self.labels {
+            labels[key] = json!(value);
+        }
+        json!({
+            "apiVersion": "v1", "kind": "Node",
+            "metadata": {"name": self.name, "labels": labels},
+            "status": self.status(index),
+        })
+    }
+
+    fn status(&self, index: usize) -> Value {
+        let room = json!({"cpu": self.cpu, "memory": self.memory, "pods": self.pods.to_string()});
+        json!({
+            "capacity": room,
+            "allocatable": room,
+            "addresses": [
+                {"type": "InternalIP", "address": format!("127.1.0.{}", index + 1)},
+                {"type": "Hostname", "address": self.name},
+            ],
+            "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}],
+        })
+    }
+}
+
+/// Makes the nodes, three when none is named.
+pub(super) async fn make(world: &World, shapes: &[NodeShape]) -> Result<(), Trouble> {
+    let usual = ["node-a", "node-b", "node-c"].map(NodeShape::named);
+    let shapes = if shapes.is_empty() { &usual[..] } else { shapes };
+    for (index, shape) in shapes.iter().enumerate() {
+        world.create("/api/v1/nodes", &shape.object(index)).await?;
+        // A create may drop the status.
+        let status = json!({"status": shape.status(index)});
+        world.merge(&format!("/api/v1/nodes/{}/status", shape.name), &status).await?;
+    }
+    Ok(())
+}
