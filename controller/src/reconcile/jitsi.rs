@@ -200,8 +200,12 @@ impl<'a> Step<'a> {
             let patch = json!({"metadata": {"resourceVersion": shard.resource_version()}, "spec": {"paused": paused}});
             let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
             let patch = Patch::Merge(&patch);
-            write(&self.context.leadership, &format!("pause {name}: {paused}"), self.shards().patch(&name, &params, &patch))
-                .await?;
+            write(
+                &self.context.leadership,
+                &format!("pause {name}: {paused}"),
+                self.shards().patch(&name, &params, &patch),
+            )
+            .await?;
         }
         Ok(())
     }
