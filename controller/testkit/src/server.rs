@@ -16,7 +16,6 @@ mod front;
 mod intercept;
 mod json_path;
 mod list;
-mod names;
 mod query;
 mod registry;
 mod resource;

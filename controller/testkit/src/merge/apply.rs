@@ -47,7 +47,7 @@ pub fn apply(
     managed.0.insert(id.clone(), Entry { fields: own, version: writer.api_version.clone(), time });
 
     let merged = typed::merge(root, &base, &config);
-    let merged = drop_abandoned(&merged, last.map(|last| last.fields).unwrap_or_default(), &managed, schema);
+    let merged = drop_abandoned(&merged, &last.map(|last| last.fields).unwrap_or_default(), &managed, schema);
     let change = typed::compare(root, &base, &merged);
     let conflicts = conflicts(&others, &change.written);
     if let (false, Some(conflicts)) = (force, conflicts) {
@@ -113,14 +113,14 @@ fn adopt(managed: &mut Managed, live: &Value, writer: &Writer, schema: &Schema) 
 }
 
 /// Takes out of `merged` what the manager applied last time and nobody (itself included) holds now.
-fn drop_abandoned(merged: &Value, last: Set, managed: &Managed, schema: &Schema) -> Value {
+fn drop_abandoned(merged: &Value, last: &Set, managed: &Managed, schema: &Schema) -> Value {
     if last.is_empty() {
         return merged.clone();
     }
     let root = schema.root();
     let all = managed.0.values().fold(Set::default(), |all, entry| all.union(&entry.fields));
     let held = typed::with_parents(root, &all);
-    let abandoned = typed::with_parents(root, &last).difference(&held);
+    let abandoned = typed::with_parents(root, last).difference(&held);
     typed::without(root, merged, &abandoned)
 }
 

@@ -69,23 +69,19 @@ fn run(document: &mut Value, operation: &Operation) -> Result<(), PatchError> {
                 *place = operation.value.clone();
                 Ok(())
             }
-            None => Err(failed(operation, "missing key", "replace operation does not apply: doc is missing key")),
+            None => Err(failed(operation, "replace operation does not apply: doc is missing key")),
         },
         "move" | "copy" => {
             let from = tokens(operation.from.as_deref().unwrap_or_default())?;
             let value = if operation.op == "move" {
                 if path.len() > from.len() && path.starts_with(&from) {
-                    return Err(failed(
-                        operation,
-                        "bad move",
-                        "move operation does not apply: cannot move into itself",
-                    ));
+                    return Err(failed(operation, "move operation does not apply: cannot move into itself"));
                 }
                 remove(document, &from, operation)?
             } else {
-                get(document, &from).cloned().ok_or_else(|| {
-                    failed(operation, "missing", "copy operation does not apply: doc is missing from path")
-                })?
+                get(document, &from)
+                    .cloned()
+                    .ok_or_else(|| failed(operation, "copy operation does not apply: doc is missing from path"))?
             };
             add(document, &path, value, operation)
         }
@@ -103,7 +99,7 @@ fn run(document: &mut Value, operation: &Operation) -> Result<(), PatchError> {
     }
 }
 
-fn failed(operation: &Operation, _kind: &str, words: &str) -> PatchError {
+fn failed(operation: &Operation, words: &str) -> PatchError {
     PatchError::invalid(format!(
         "the server rejected our request due to an error in our request: {words}: {}",
         operation.path
@@ -153,15 +149,15 @@ fn add(document: &mut Value, path: &[String], value: Value, operation: &Operatio
                     items.insert(index, value);
                     Ok(())
                 }
-                None => Err(failed(operation, "index", "add operation does not apply: invalid index")),
+                None => Err(failed(operation, "add operation does not apply: invalid index")),
             }
         }
-        _ => Err(failed(operation, "missing path", "add operation does not apply: doc is missing path")),
+        _ => Err(failed(operation, "add operation does not apply: doc is missing path")),
     }
 }
 
 fn remove(document: &mut Value, path: &[String], operation: &Operation) -> Result<Value, PatchError> {
-    let missing = || failed(operation, "missing key", "remove operation does not apply: doc is missing path");
+    let missing = || failed(operation, "remove operation does not apply: doc is missing path");
     let (last, parents) = path.split_last().ok_or_else(missing)?;
     match get_mut(document, parents) {
         Some(Value::Object(fields)) => fields.remove(last).ok_or_else(missing),

@@ -77,7 +77,7 @@ pub(super) fn check(group: &str, kind: &str, object: &Value, causes: &mut Vec<Ca
         for words in key_errors(name) {
             causes.push(invalid("metadata.finalizers", finalizer, words));
         }
-        if !name.contains('/') && !["orphan", "foregroundDeletion", "kubernetes"].contains(&name) {
+        if !name.contains('/') && !["orphan", "foregroundDeletion", "kubernetes", "customresourcecleanup.apiextensions.k8s.io"].contains(&name) {
             let words = "name is neither a standard finalizer name nor is it fully qualified";
             causes.push(invalid("metadata.finalizers", finalizer, words));
         }

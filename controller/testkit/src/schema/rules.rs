@@ -39,10 +39,8 @@ pub(super) fn check(kind: &str, new: &Value, old: Option<&Value>, causes: &mut V
                 causes.push(invalid("spec", spec, "minAvailable and maxUnavailable cannot be both set"));
             }
         }
-        "RoleBinding" | "ClusterRoleBinding" => {
-            if old.is_some_and(|old| old["roleRef"] != new["roleRef"]) {
-                causes.push(invalid("roleRef", &new["roleRef"], "cannot change roleRef"));
-            }
+        "RoleBinding" | "ClusterRoleBinding" if old.is_some_and(|old| old["roleRef"] != new["roleRef"]) => {
+            causes.push(invalid("roleRef", &new["roleRef"], "cannot change roleRef"));
         }
         "PersistentVolumeClaim" => claim(&new["spec"], old.map(|old| &old["spec"]), causes),
         "Lease" => {

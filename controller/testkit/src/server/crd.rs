@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     failure::Cause,
-    resource::{Column, NameRule, Resource, ScalePaths},
+    resource::{Column, Resource, ScalePaths},
 };
 use crate::schema::Schema;
 
@@ -51,7 +51,6 @@ fn resource(spec: &Value, version: &Value) -> Resource {
         generation: true,
         unconditional: false,
         answers_deleted: false,
-        names: NameRule::Subdomain,
         custom: true,
         columns: version["additionalPrinterColumns"].as_array().into_iter().flatten().map(column).collect(),
         selectable: version["selectableFields"]

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 pub use crate::schema::Cause;
+use crate::schema::summary;
 
 impl Cause {
     pub(crate) fn new(field: &str, reason: &str, message: impl Into<String>) -> Self {
@@ -21,10 +22,6 @@ impl Cause {
 
     pub(crate) fn forbidden(field: &str, why: &str) -> Self {
         Self::new(field, "FieldValueForbidden", format!("Forbidden: {why}"))
-    }
-
-    fn sentence(&self) -> String {
-        if self.field.is_empty() { self.message.clone() } else { format!("{}: {}", self.field, self.message) }
     }
 }
 
@@ -167,11 +164,7 @@ impl Failure {
     }
 
     pub(crate) fn invalid(subject: Subject<'_>, name: &str, causes: &[Cause]) -> Self {
-        let sentences: Vec<String> = causes.iter().map(Cause::sentence).collect();
-        let list = match sentences.as_slice() {
-            [one] => one.clone(),
-            many => format!("[{}]", many.join(", ")),
-        };
+        let list = summary(causes);
         let message = format!("{} \"{name}\" is invalid: {list}", subject.qualified(subject.kind));
         let mut failure = Self::new(422, "Invalid", message);
         let mut details = subject.details(name, subject.kind);

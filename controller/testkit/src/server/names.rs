@@ -129,7 +129,7 @@ pub(crate) fn metadata_causes(rule: NameRule, object: &Value) -> Vec<Cause> {
     for finalizer in meta["finalizers"].as_array().into_iter().flatten() {
         let text = finalizer.as_str().unwrap_or_default();
         causes.extend(key_faults(text).iter().map(|why| Cause::invalid("metadata.finalizers", finalizer, why)));
-        if !text.contains('/') && !matches!(text, "orphan" | "foregroundDeletion" | "kubernetes") {
+        if !text.contains('/') && !matches!(text, "orphan" | "foregroundDeletion" | "kubernetes" | "customresourcecleanup.apiextensions.k8s.io") {
             let why = "name is neither a standard finalizer name nor is it fully qualified";
             causes.push(Cause::invalid("metadata.finalizers", finalizer, why));
         }

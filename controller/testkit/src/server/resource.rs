@@ -7,15 +7,6 @@ use serde_json::{Value, json};
 use super::failure::Subject;
 use crate::schema::Schema;
 
-/// How `metadata.name` is checked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NameRule {
-    Subdomain,
-    Label,
-    Label1035,
-    PathSegment,
-}
-
 /// Where a scale subresource finds its numbers.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ScalePaths {
@@ -59,7 +50,6 @@ pub(crate) struct Resource {
     pub(crate) unconditional: bool,
     /// A completed delete answers the object, not a `Status`.
     pub(crate) answers_deleted: bool,
-    pub(crate) names: NameRule,
     pub(crate) custom: bool,
     pub(crate) columns: Vec<Column>,
     pub(crate) selectable: Vec<String>,
@@ -158,20 +148,20 @@ impl Resource {
 
 /// The table's row: group, version, kind, plural, short names, and marks.
 /// Marks: `N` namespaced, `s` status, `g` generation, `c` scale, `r` PUT needs a resourceVersion, `a` in category all,
-/// `d` a delete answers the object, `1` names are DNS labels, `5` names are DNS-1035 labels, `p` names are path segments.
+/// `d` a delete answers the object.
 type Row = (&'static str, &'static str, &'static str, &'static str, &'static str, &'static str);
 
 const BUILT_IN: &[Row] = &[
     ("", "v1", "ConfigMap", "configmaps", "cm", "N"),
     ("", "v1", "Endpoints", "endpoints", "ep", "N"),
     ("", "v1", "Event", "events", "ev", "N"),
-    ("", "v1", "Namespace", "namespaces", "ns", "s1"),
+    ("", "v1", "Namespace", "namespaces", "ns", "s"),
     ("", "v1", "Node", "nodes", "no", "s"),
     ("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", "pvc", "Nsd"),
     ("", "v1", "Pod", "pods", "po", "Nsad"),
     ("", "v1", "Secret", "secrets", "", "N"),
     ("", "v1", "ServiceAccount", "serviceaccounts", "sa", "Nd"),
-    ("", "v1", "Service", "services", "svc", "Nsad5"),
+    ("", "v1", "Service", "services", "svc", "Nsad"),
     ("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", "crd,crds", "sgr"),
     ("apps", "v1", "DaemonSet", "daemonsets", "ds", "Nsga"),
     ("apps", "v1", "Deployment", "deployments", "deploy", "Nsgca"),
@@ -185,10 +175,10 @@ const BUILT_IN: &[Row] = &[
     ("networking.k8s.io", "v1", "IngressClass", "ingressclasses", "", "g"),
     ("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", "netpol", "Ng"),
     ("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", "pdb", "Nsgr"),
-    ("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings", "", "p"),
-    ("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles", "", "p"),
-    ("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings", "", "Np"),
-    ("rbac.authorization.k8s.io", "v1", "Role", "roles", "", "Np"),
+    ("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings", "", ""),
+    ("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles", "", ""),
+    ("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings", "", "N"),
+    ("rbac.authorization.k8s.io", "v1", "Role", "roles", "", "N"),
     ("scheduling.k8s.io", "v1", "PriorityClass", "priorityclasses", "pc", "g"),
     ("storage.k8s.io", "v1", "StorageClass", "storageclasses", "sc", ""),
 ];
@@ -214,12 +204,6 @@ fn from_row(&(group, version, kind, plural, short, marks): &Row) -> Resource {
         status_replicas: ".status.replicas".to_owned(),
         selector: None,
     };
-    let names = match () {
-        () if has('1') => NameRule::Label,
-        () if has('5') => NameRule::Label1035,
-        () if has('p') => NameRule::PathSegment,
-        () => NameRule::Subdomain,
-    };
     Resource {
         group: group.to_owned(),
         version: version.to_owned(),
@@ -236,7 +220,6 @@ fn from_row(&(group, version, kind, plural, short, marks): &Row) -> Resource {
         generation: has('g'),
         unconditional: !has('r'),
         answers_deleted: has('d'),
-        names,
         custom: false,
         columns: Vec::new(),
         selectable: Vec::new(),

@@ -1,6 +1,7 @@
 //! Objects, the revisions that changed them, and the log that watches read.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, VecDeque},
     sync::Arc,
 };
@@ -88,8 +89,13 @@ impl Store {
     }
 
     /// The collection at a revision; `None` when that is forgotten.
-    pub(crate) fn snapshot(&self, collection: &str, revision: u64) -> Option<BTreeMap<Key, Arc<Value>>> {
-        (revision >= self.oldest(collection)).then(|| self.collection(collection).at(revision))
+    pub(crate) fn snapshot(&self, collection: &str, revision: u64) -> Option<Cow<'_, BTreeMap<Key, Arc<Value>>>> {
+        if revision < self.oldest(collection) {
+            return None;
+        }
+        let held = self.collection(collection);
+        let changed_since = held.log.back().is_some_and(|last| last.revision > revision);
+        Some(if changed_since { Cow::Owned(held.at(revision)) } else { Cow::Borrowed(&held.objects) })
     }
 
     /// Stores an object under a new revision.

@@ -141,17 +141,17 @@ impl Core {
         query.take_delete_body(&eviction["deleteOptions"])?;
         let pod = self.fetch(sub.resource, sub.key)?;
         let ended = matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed" | "Pending"));
-        if !ended && pod["metadata"]["deletionTimestamp"].is_null() {
-            self.within_budget(&sub.key.0, &pod)?;
-        }
         let dry_run = sub.options.dry_run || query.dry_run;
+        if !ended && pod["metadata"]["deletionTimestamp"].is_null() {
+            self.within_budget(&sub.key.0, &pod, dry_run)?;
+        }
         let deleted: delete::Deleted = self.delete(sub.resource, sub.key, &query.delete, dry_run)?;
         tracing::trace!(gone = deleted.gone, pod = sub.key.1, "evicted");
         self.settle();
         Ok(respond::json(201, &success()))
     }
 
-    fn within_budget(&mut self, namespace: &str, pod: &Value) -> Result<(), Failure> {
+    fn within_budget(&mut self, namespace: &str, pod: &Value, dry_run: bool) -> Result<(), Failure> {
         let budgets = self.store.collection("policy/poddisruptionbudgets").objects.iter();
         let mut ours = budgets.filter(|(key, budget)| {
             let selector = &budget["spec"]["selector"];
@@ -163,53 +163,42 @@ impl Core {
                 "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
             ));
         }
-        let (healthy, desired) = self.health(namespace, &budget);
-        let ready = is_ready(pod);
+        // As the real server: it trusts the status that the disruption controller wrote, and counts nothing itself.
+        let (name, message) = (&key.1, "Cannot evict pod as it would violate the pod's disruption budget.");
+        let refuse = |detail: String| {
+            let causes = json!([{ "reason": "DisruptionBudget", "message": detail }]);
+            Failure::new(429, "TooManyRequests", message).with_causes(causes)
+        };
+        let status = |field: &str| budget["status"][field].as_i64().unwrap_or_default();
+        let (allowed, healthy, desired) =
+            (status("disruptionsAllowed"), status("currentHealthy"), status("desiredHealthy"));
         // An unhealthy pod may go while the healthy ones suffice, or always if the budget says so.
         let always = budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow";
-        if (ready && healthy > desired) || (!ready && (always || healthy >= desired)) {
-            self.note_disruption(&key, &budget, pod, healthy - i64::from(ready), desired);
+        if !is_ready(pod) && (always || (desired > 0 && healthy >= desired)) {
             return Ok(());
         }
-        let (name, message) = (&key.1, "Cannot evict pod as it would violate the pod's disruption budget.");
-        let detail = format!("The disruption budget {name} needs {desired} healthy pods and has {healthy} currently");
-        let causes = json!([{ "reason": "DisruptionBudget", "message": detail }]);
-        Err(Failure::new(429, "TooManyRequests", message).with_causes(causes))
-    }
-
-    /// Healthy pods under a budget, and how many it wants.
-    fn health(&self, namespace: &str, budget: &Value) -> (i64, i64) {
-        let labels = Labels::from_object(&budget["spec"]["selector"]);
-        let pods = self.store.collection("/pods").objects.iter();
-        let ours: Vec<&Arc<Value>> =
-            pods.filter(|(k, p)| k.0 == namespace && labels.matches(p)).map(|(_, p)| p).collect();
-        let live = |p: &&Arc<Value>| p["metadata"]["deletionTimestamp"].is_null();
-        let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-        let all = count(ours.iter().filter(|p| live(p)).count());
-        let healthy = count(ours.iter().filter(|p| live(p) && is_ready(p)).count());
-        let amount = |v: &Value| match v {
-            Value::String(text) => {
-                let percent: i64 = text.trim_end_matches('%').parse().unwrap_or(100);
-                (all * percent + 99) / 100
-            }
-            other => other.as_i64().unwrap_or_default(),
-        };
-        let spec = &budget["spec"];
-        let desired = if spec["maxUnavailable"].is_null() {
-            amount(&spec["minAvailable"])
-        } else {
-            all - amount(&spec["maxUnavailable"])
-        };
-        (healthy, desired.max(0))
+        if status("observedGeneration") < budget["metadata"]["generation"].as_i64().unwrap_or_default() {
+            let detail = format!("The disruption budget {name} is still being processed by the server.");
+            return Err(refuse(detail).retry_after(10));
+        }
+        if allowed < 1 {
+            let detail =
+                format!("The disruption budget {name} needs {desired} healthy pods and has {healthy} currently");
+            return Err(refuse(detail));
+        }
+        if !dry_run {
+            self.note_disruption(&key, &budget, pod, allowed - 1);
+        }
+        Ok(())
     }
 
     /// What the eviction writes into the budget's status: the disruption controller sees it there first.
-    fn note_disruption(&mut self, key: &Key, budget: &Value, pod: &Value, healthy: i64, desired: i64) {
+    fn note_disruption(&mut self, key: &Key, budget: &Value, pod: &Value, allowed: i64) {
         let mut budget = budget.clone();
         let name = pod["metadata"]["name"].as_str().unwrap_or_default();
         let now = seconds(self.clock.now());
         budget["status"]["disruptedPods"][name] = now.into();
-        budget["status"]["disruptionsAllowed"] = (healthy - desired).max(0).into();
+        budget["status"]["disruptionsAllowed"] = allowed.into();
         self.store.put("policy/poddisruptionbudgets", key.clone(), budget);
     }
 }

@@ -14,7 +14,6 @@ use super::{
     core::{Core, DEFINITIONS, NAMESPACES, WriteOptions, Written},
     crd,
     failure::Failure,
-    names,
     query::FieldValidation,
     resource::Resource,
     store::Key,
@@ -90,7 +89,29 @@ fn strict(resource: &Resource, validation: FieldValidation, errors: &[String]) -
 }
 
 fn decodes(resource: &Resource, document: &Value) -> Result<(), Failure> {
-    resource.schema.decode(document).map_err(|error| Failure::new(error.code, "BadRequest", error.message))
+    resource.schema.decode(document).map_err(|error| Failure::new(error.code, "BadRequest", error.message))?;
+    micro_times(resource, document)
+}
+
+/// Fields of type MicroTime take exactly six digits of a second, and are kept as given.
+fn micro_times(resource: &Resource, document: &Value) -> Result<(), Failure> {
+    const LAYOUT: &str = "2006-01-02T15:04:05.000000Z07:00";
+    let paths: &[&str] = match (resource.group.as_str(), resource.plural.as_str()) {
+        ("coordination.k8s.io", "leases") => &["/spec/acquireTime", "/spec/renewTime"],
+        ("" | "events.k8s.io", "events") => &["/eventTime", "/series/lastObservedTime"],
+        _ => &[],
+    };
+    for time in paths.iter().filter_map(|path| document.pointer(path)).filter_map(Value::as_str) {
+        let fraction = time.split_once('.').map(|(_, rest)| rest.chars().take_while(char::is_ascii_digit).count());
+        if fraction != Some(6) || time.parse::<jiff::Timestamp>().is_err() {
+            let (kind, version) = (&resource.kind, &resource.version);
+            return Err(Failure::bad_request(format!(
+                "{kind} in version {version:?} cannot be handled as a {kind}: parsing time {time:?} as {LAYOUT:?}: \
+                 cannot parse {time:?} as {LAYOUT:?}"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Takes a metadata map out of a document that is known to be an object.
@@ -114,9 +135,9 @@ impl Core {
         options: &WriteOptions,
     ) -> Result<Written, Failure> {
         let document = document(resource, body)?;
+        decodes(resource, &document)?;
         let errors = resource.schema.strict_errors(body, &document);
         let warnings = strict(resource, options.validation, &errors)?;
-        decodes(resource, &document)?;
         if document["metadata"]["resourceVersion"].as_str().is_some_and(|rv| !rv.is_empty()) {
             return Err(Failure::new(500, "", "resourceVersion should not be set on objects to be created"));
         }
@@ -164,8 +185,7 @@ impl Core {
             meta.insert("generation".to_owned(), 1.into());
         }
         let mut causes = self.admit_create(resource, &mut new, &now);
-        causes.splice(..0, names::metadata_causes(resource.names, &new));
-        causes.extend(resource.schema.validate(&new, None));
+        causes.splice(..0, resource.schema.validate(&new, None));
         if !causes.is_empty() {
             return Err(Failure::invalid(resource.subject(), &name, &causes));
         }
@@ -234,9 +254,9 @@ impl Core {
         options: &WriteOptions,
     ) -> Result<Written, Failure> {
         let document = document(resource, body)?;
+        decodes(resource, &document)?;
         let errors = resource.schema.strict_errors(body, &document);
         let warnings = strict(resource, options.validation, &errors)?;
-        decodes(resource, &document)?;
         let old = self.fetch(resource, key)?;
         let version = document["metadata"]["resourceVersion"].as_str().unwrap_or_default();
         if (version.is_empty() || version == "0") && !resource.unconditional {

@@ -43,9 +43,10 @@ async fn an_address_stays() {
     let made = api.post("v1/services", &service("s", json!({"ports": [{"port": 80}]}))).await.ok();
     let refused = api.patch("v1/services/s", MERGE, &json!({"spec": {"clusterIP": "None", "clusterIPs": ["None"]}})).await;
     refused.refused(422, "Invalid");
-    let applied = service("s", json!({"ports": [{"port": 81}]}));
+    let applied = service("s", json!({"ports": [{"port": 80, "targetPort": 8080}]}));
     let now = api.apply_force("v1/services/s", "a", &applied).await.ok();
     assert_eq!(now["spec"]["clusterIP"], made["spec"]["clusterIP"]);
+    assert_eq!(now["spec"]["ports"][0]["targetPort"], 8080);
 }
 
 #[tokio::test]

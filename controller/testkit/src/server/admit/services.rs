@@ -12,13 +12,6 @@ impl Core {
     pub(super) fn admit_service(&mut self, old: Option<&Value>, new: &mut Value) -> Vec<Cause> {
         let mut causes = Vec::new();
         let spec = &mut new["spec"];
-        if spec["type"].is_null() {
-            spec["type"] = "ClusterIP".into();
-        }
-        if spec["sessionAffinity"].is_null() {
-            spec["sessionAffinity"] = "None".into();
-        }
-        complete_ports(spec);
         if let Some(old) = old {
             keep_allocated(&old["spec"], spec);
         }
@@ -153,17 +146,6 @@ impl Core {
         let from = i64::try_from(self.dice.below(span.unsigned_abs())).unwrap_or_default();
         let candidates = (0..span).map(|step| NODE_PORTS.start() + (from + step) % span);
         candidates.into_iter().find(|n| !used.contains(n)).unwrap_or(*NODE_PORTS.start())
-    }
-}
-
-fn complete_ports(spec: &mut Value) {
-    for port in spec["ports"].as_array_mut().into_iter().flatten() {
-        if port["protocol"].is_null() {
-            port["protocol"] = "TCP".into();
-        }
-        if port["targetPort"].is_null() {
-            port["targetPort"] = port["port"].clone();
-        }
     }
 }
 

@@ -10,7 +10,6 @@ use crate::{
     server::{
         core::{Core, WriteOptions, Written},
         failure::{Cause, Failure},
-        names,
         resource::Resource,
         store::Key,
     },
@@ -41,10 +40,9 @@ impl Core {
         resource.schema.prune(&mut new);
         resource.schema.default(&mut new);
         let now = self.time();
-        let mut causes = names::metadata_causes(resource.names, &new);
-        causes.extend(new_finalizers(&old, &new));
+        let mut causes = new_finalizers(&old, &new);
         causes.extend(self.admit_update(resource, &old, &mut new, &options.subresource, &now));
-        causes.extend(resource.schema.validate(&new, Some(&old)));
+        causes.splice(..0, resource.schema.validate(&new, Some(&old)));
         if !causes.is_empty() {
             return Err(Failure::invalid(resource.subject(), &key.1, &causes));
         }

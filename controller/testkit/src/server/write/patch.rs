@@ -102,8 +102,8 @@ impl Core {
         identify(resource, &mut new)?;
         let unknown = resource.schema.unknown_fields(&new);
         let errors: Vec<String> = unknown.iter().map(|path| format!("unknown field {path:?}")).collect();
-        let warnings = strict(resource, options.validation, &errors)?;
         decodes(resource, &new)?;
+        let warnings = strict(resource, options.validation, &errors)?;
         let mut written = self.change(resource, key, &stored, new, options, true)?;
         written.warnings = warnings;
         Ok(written)
@@ -122,9 +122,9 @@ impl Core {
             return Err(Failure::bad_request("error decoding YAML: the document is not an object"));
         }
         check_applied(resource, key, &mut applied)?;
+        decodes(resource, &applied)?;
         let errors = resource.schema.strict_errors(body, &applied);
         let warnings = strict(resource, options.validation, &errors)?;
-        decodes(resource, &applied)?;
         let asked = applied["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
         let part = owned_part(resource, &options.subresource, applied);
         let writer = self.writer(resource, options);
