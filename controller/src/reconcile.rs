@@ -3,7 +3,11 @@
 mod jitsi;
 mod shard;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use kube::{
@@ -45,9 +49,29 @@ pub struct Context {
     pub defaults: Defaults,
     /// The wall clock.
     pub clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
+    /// Failures in a row, by uid.
+    pub failures: Mutex<BTreeMap<String, u32>>,
 }
 
 impl Context {
+    /// Counts failures in a row of one resource.
+    pub fn count(&self, uid: Option<String>, failed: bool) {
+        let (mut all, uid) = (self.failures.lock().unwrap_or_else(PoisonError::into_inner), uid.unwrap_or_default());
+        if failed {
+            let failures = all.entry(uid).or_default();
+            *failures = failures.saturating_add(1);
+        } else {
+            all.remove(&uid);
+        }
+    }
+
+    /// When to try one again.
+    pub fn retry(&self, uid: &Option<String>, error: &Error) -> Action {
+        let all = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let failures = uid.as_ref().and_then(|uid| all.get(uid)).copied().unwrap_or(1);
+        retry_after(error, failures.saturating_sub(1))
+    }
+
     /// The time in whole seconds, as statuses hold it.
     fn now(&self) -> Timestamp {
         let now = (self.clock)();

@@ -19,7 +19,7 @@ use kube::{
 use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
-    api::{Jitsi, JitsiShard},
+    api::{Jitsi, JitsiShard, Phase},
     events::Events,
     lease::{Elector, KubeLease, Leadership, Timing, kube_api},
     media::HttpMedia,
@@ -74,6 +74,7 @@ pub async fn run(options: Options, config: Config, shutdown: impl Future<Output 
         metrics: metrics.clone(),
         defaults: options.defaults.clone(),
         clock: Box::new(Timestamp::now),
+        failures: std::sync::Mutex::default(),
     });
     let leading = tokio::spawn(lead(context, options.namespace.clone(), ended.clone()));
 
@@ -134,8 +135,14 @@ async fn control(
         .owns(scoped::<Service>(client, namespace), ours())
         .graceful_shutdown_on(stop())
         .run(
-            |object, context| timed::<Jitsi, _>(context.clone(), reconcile::reconcile_jitsi(object, context)),
-            |_, error, _| reconcile::retry_after(error, 3),
+            |object, context| {
+                timed::<Jitsi, _>(
+                    context.clone(),
+                    object.meta().uid.clone(),
+                    reconcile::reconcile_jitsi(object, context),
+                )
+            },
+            |object, error, context| context.retry(&object.meta().uid, error),
             context.clone(),
         )
         .for_each(|result| async { log(result) });
@@ -152,6 +159,7 @@ async fn control(
                 let (namespace, name) = (object.meta().namespace.clone(), object.meta().name.clone());
                 let answer = timed::<JitsiShard, _>(
                     context.clone(),
+                    object.meta().uid.clone(),
                     reconcile::reconcile_shard(object.clone(), context.clone()),
                 )
                 .await;
@@ -159,7 +167,7 @@ async fn control(
                 context.metrics.shard(&namespace, &name, seen(&object));
                 answer
             },
-            |_, error, _| reconcile::retry_after(error, 3),
+            |object, error, context| context.retry(&object.meta().uid, error),
             context.clone(),
         )
         .for_each(|result| async { log(result) });
@@ -169,8 +177,9 @@ async fn control(
 /// A shard as the watch showed it.
 fn seen(object: &DeserializeGuard<JitsiShard>) -> Option<Seen> {
     let shard = object.0.as_ref().ok()?;
-    let leaving = shard.metadata.deletion_timestamp.is_some() && shard.metadata.finalizers.is_none();
     let status = shard.status.clone().unwrap_or_default();
+    // Its end is not shown by a reconcile of its own.
+    let leaving = shard.metadata.deletion_timestamp.is_some() && status.phase != Some(Phase::Draining);
     (!leaving).then(|| Seen {
         phase: status.phase.unwrap_or_default(),
         draining_since: status.drain_started_at.map(|time| time.0.as_second()),
@@ -190,12 +199,14 @@ where
 
 async fn timed<K: Kind, F: Future<Output = Result<Action, Error>>>(
     context: Arc<Context>,
+    uid: Option<String>,
     work: F,
 ) -> Result<Action, Error> {
     let start = tokio::time::Instant::now();
     let answer = work.await;
     let failure = answer.as_ref().err().map(Error::label);
     context.metrics.reconciled(K::NAME, start.elapsed(), failure);
+    context.count(uid, answer.is_err());
     answer
 }
 

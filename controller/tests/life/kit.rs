@@ -188,6 +188,7 @@ impl Kit {
             metrics: Arc::new(Metrics::new()),
             defaults: Defaults::default(),
             clock: self.clock(),
+            failures: Mutex::default(),
         })
     }
 
@@ -295,7 +296,13 @@ impl Kit {
         for kind in kinds.iter().map(|kind| kind.kind.as_str()) {
             for object in live.of_kind(kind) {
                 let object: &DynamicObject = object;
-                all.insert(format!("{kind}/{}", object.name_any()), object.resource_version().unwrap());
+                // Their status is written by others all the time: what we mean is counted by the generation.
+                let workload = matches!(kind, "Deployment" | "StatefulSet" | "DaemonSet" | "PodDisruptionBudget");
+                let version = match object.metadata.generation {
+                    Some(generation) if workload => format!("generation {generation}"),
+                    _ => object.resource_version().unwrap(),
+                };
+                all.insert(format!("{kind}/{}", object.name_any()), version);
             }
         }
         for shard in self.shards().list(&ListParams::default()).await.unwrap() {
