@@ -2,7 +2,19 @@
 
 #[allow(unreachable_pub, reason = "KubeSchema repeats each type inside a function")]
 pub mod api;
+pub mod apply;
 pub mod build;
 pub mod cli;
 pub mod crds;
+pub mod events;
+pub mod lease;
+pub mod media;
+pub mod metrics;
+pub mod observe;
+pub mod plan;
+mod random;
+pub mod reconcile;
+pub mod server;
+pub mod start;
+pub mod status;
 pub mod validate;

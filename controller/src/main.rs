@@ -1,8 +1,7 @@
-//! `roompin-controller`.
+//! `roompin-controller`: arguments in, exit code out.
 
-use clap::Parser;
-use controller::cli::Cli;
+use std::process::ExitCode;
 
-fn main() -> anyhow::Result<()> {
-    Cli::parse().run()
+fn main() -> ExitCode {
+    controller::cli::main(controller::start::start)
 }

@@ -1,0 +1,20 @@
+//! What runs, asked over HTTP: conferences of jicofo, rooms and tunnels of the proxies.
+//!
+//! Answers decide over calls, so nothing is read into silence: an answer that is late, cut off, too long or of another form is an
+//! error, never zero.
+
+mod http;
+
+use futures_util::future::BoxFuture;
+
+pub use self::http::HttpMedia;
+use crate::plan::drain::ProxyShard;
+
+/// Where conferences and rooms are asked for. Tests bring their own.
+pub trait Media: Send + Sync {
+    /// Conferences in the jicofo of the pod with this address.
+    fn conferences<'a>(&'a self, ip: &'a str) -> BoxFuture<'a, Result<u64, String>>;
+
+    /// What the proxy of the pod with this address says about a shard; `None` when it does not know it.
+    fn shard<'a>(&'a self, ip: &'a str, shard: &'a str) -> BoxFuture<'a, Result<Option<ProxyShard>, String>>;
+}

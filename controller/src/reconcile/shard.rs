@@ -1,0 +1,389 @@
+//! One JitsiShard.
+//!
+//! The order of writes matters, because the controller may die after any of them:
+//! 1. the finalizer, before there is anything to drain;
+//! 2. the status with what the drain has to remember, before proxies are told that a shard is back;
+//! 3. the objects, with the word for the proxies on the web Service;
+//! 4. the finalizer's end, on exactly the version of the shard that was found empty.
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{
+    Api, Resource, ResourceExt,
+    api::{Patch, PatchParams},
+    core::DeserializeGuard,
+    runtime::controller::Action,
+};
+use serde_json::json;
+
+use super::{Context, Error, RESYNC, guarded, write_status};
+use crate::{
+    api::{DRAIN_FINALIZER, JitsiShard, Phase, SHARD_LABEL, SHARD_STATE_LABEL, ShardState, ShardStatus},
+    apply::{self, Live, MANAGER, apply, prune, read, write},
+    build::{self, Component, Secrets, ShardInput, name, signalling_revision},
+    observe::{self, OwnerState},
+    plan::{
+        Note,
+        drain::{self, Memory, Progress, Reports},
+        shard::{self, Answers, Change, Signalling, View},
+    },
+    status::{Fact, conditions, false_since, kinds},
+    validate::{self, Invalid, ShardModel},
+};
+
+/// How long a shard may drain whose spec cannot be read.
+const DEADLINE: Duration = Duration::from_secs(4 * 3600);
+/// How often conferences are counted while nothing depends on it.
+const COUNT: Duration = Duration::from_secs(60);
+
+/// Brings one shard a step nearer to what it should be.
+///
+/// # Errors
+/// When something cannot be read or written. The next call goes on from there.
+pub async fn reconcile(object: Arc<DeserializeGuard<JitsiShard>>, context: Arc<Context>) -> Result<Action, Error> {
+    let cached = guarded(&object)?;
+    let (name, namespace) = (cached.name_any(), cached.namespace().unwrap_or_default());
+    let api: Api<JitsiShard> = Api::namespaced(context.client.clone(), &namespace);
+    let Some(shard) = read("get the JitsiShard", api.get_opt(&name)).await? else {
+        return Ok(Action::await_change());
+    };
+    let deleting = shard.metadata.deletion_timestamp.is_some();
+    let held = shard.finalizers().iter().any(|finalizer| finalizer == DRAIN_FINALIZER);
+    if deleting && !held {
+        return Ok(Action::await_change());
+    }
+    let owner = observe::owner(&context.client, &shard).await?;
+    if deleting && matches!(owner, OwnerState::Gone) {
+        // With its Jitsi the proxies go: nobody can reach it any more.
+        release(&context, &api, &shard, shard.resource_version()).await?;
+        return Ok(Action::await_change());
+    }
+    if !held {
+        let finalizers: Vec<_> = shard.finalizers().iter().cloned().chain([DRAIN_FINALIZER.to_owned()]).collect();
+        set_finalizers(&context, &api, &shard, shard.resource_version(), &finalizers).await?;
+        // The change brings us back here.
+        return Ok(Action::requeue(Duration::from_secs(1)));
+    }
+    Step::new(&context, &api, shard, owner).await?.take().await
+}
+
+/// Everything that was read, for one pass.
+struct Step<'a> {
+    context: &'a Context,
+    api: &'a Api<JitsiShard>,
+    shard: JitsiShard,
+    owner: OwnerState,
+    kinds: build::Kinds,
+    live: Live,
+    model: Result<ShardModel, Invalid>,
+    status: ShardStatus,
+    told: Option<ShardState>,
+    answers: Answers,
+    reports: Option<Reports>,
+}
+
+impl<'a> Step<'a> {
+    async fn new(
+        context: &'a Context,
+        api: &'a Api<JitsiShard>,
+        shard: JitsiShard,
+        owner: OwnerState,
+    ) -> Result<Self, Error> {
+        let (name, namespace) = (shard.name_any(), shard.namespace().unwrap_or_default());
+        let kinds = observe::kinds(&context.client).await?;
+        let selector = format!("{SHARD_LABEL}={name}");
+        let live = Live::list(&context.client, &namespace, &apply::owned_kinds(kinds), &selector).await?;
+        let needs = validate::needs(&shard.spec.template);
+        let existing = observe::existing(&context.client, &namespace, &needs).await?;
+        let model = validate::shard(&shard, &context.defaults, Some(&existing));
+        let status = shard.status.clone().unwrap_or_default();
+        let told = observe::told(&live, &name);
+        let answers = observe::answers(&live, &name);
+        let jitsi = match &owner {
+            OwnerState::Alive(jitsi) => Some(&**jitsi),
+            OwnerState::None | OwnerState::Gone => None,
+        };
+        // The reports come after the label was read, so they are about what it says.
+        let reports = if told.is_some() {
+            Some(observe::reports(&context.client, &*context.media, &namespace, &name, jitsi).await?)
+        } else {
+            None
+        };
+        Ok(Self { context, api, shard, owner, kinds, live, model, status, told, answers, reports })
+    }
+
+    async fn take(self) -> Result<Action, Error> {
+        let (context, shard) = (self.context, &self.shard);
+        let (name, now) = (shard.name_any(), context.now());
+        let deleting = shard.metadata.deletion_timestamp.is_some();
+        let paused = shard.spec.conduct.paused || shard.spec.conduct.suspend;
+        let wanted = !paused && (shard.spec.drain || deleting);
+        let announced = self.told.is_some() || self.status.state.is_some();
+        let memory = Memory {
+            started: self.status.drain_started_at.as_ref().map(|time| time.0),
+            quiet_since: self.status.empty_since.as_ref().map(|time| time.0),
+            over: self.status.phase == Some(Phase::Drained),
+        };
+        let mut drain = drain::look(
+            memory,
+            &drain::Look {
+                wanted,
+                told: self.told,
+                announced,
+                deadline: self.model.as_ref().map_or(DEADLINE, |model| model.drain_deadline),
+                reports: self.reports.as_ref(),
+                now,
+            },
+        );
+        let view = View {
+            answers: self.answers,
+            told: self.told,
+            silent_since: false_since(&self.status.conditions, kinds::SIGNALLING),
+            draining: wanted,
+            paused,
+            complete: self.live.get("StatefulSet", &build::name(&name, Component::Prosody)).is_some(),
+            now,
+        };
+        // What no proxy ever heard of need not hear of it for its end.
+        let state = if wanted && !announced { None } else { shard::state(&view) };
+        let signalling = self.signalling(announced);
+        let status = self.status(&view, &drain, state, &signalling);
+        let mut notes = std::mem::take(&mut drain.notes);
+        notes.extend(self.notes(&status));
+
+        let written = write_status(context, shard, shard.status.as_ref(), &status).await?;
+        context.events.publish(&shard.object_ref(&()), &notes).await;
+        if !paused {
+            self.write_objects(state, &signalling).await?;
+            if deleting && drain.progress.is_over() {
+                release(context, self.api, shard, written).await?;
+                return Ok(Action::await_change());
+            }
+        }
+        Ok(Action::requeue(match (&drain.progress, status.phase) {
+            (Progress::Waiting(_), _) => drain::LOOK,
+            (_, Some(Phase::Degraded)) => shard::SILENCE / 2,
+            (_, Some(Phase::Ready)) => COUNT,
+            _ => RESYNC,
+        }))
+    }
+
+    fn signalling(&self, announced: bool) -> Signalling {
+        let Ok(model) = &self.model else { return Signalling::Apply };
+        let wanted = signalling_revision(model);
+        shard::signalling(&Change {
+            // Without its workloads nothing runs, whatever was applied once.
+            running: self.status.signalling_revision.as_deref().filter(|_| self.answers != Answers::default()),
+            wanted: &wanted,
+            at_once: !model.graceful_upgrade,
+            owned: matches!(self.owner, OwnerState::Alive(_)),
+            announced,
+            conferences: self.reports.as_ref().map(|reports| &reports.conferences),
+        })
+    }
+
+    fn status(&self, view: &View, drain: &drain::Outcome, state: Option<ShardState>, held: &Signalling) -> ShardStatus {
+        let name = self.shard.name_any();
+        let (bridges, recorders) =
+            (observe::counts(&self.live, &name, Component::Jvb), observe::counts(&self.live, &name, Component::Jibri));
+        let mut phase = shard::phase(view, &drain.progress);
+        let mut waiting_for = match &drain.progress {
+            Progress::Waiting(why) => Some(why.clone()),
+            Progress::Drained | Progress::Overdue(_) => None,
+            Progress::Idle if phase == Phase::Pending => Some("its objects to be made".to_owned()),
+            Progress::Idle if !view.answers.all() && phase != Phase::Paused => {
+                Some(format!("{} to have a ready pod", view.answers.missing()))
+            }
+            Progress::Idle => None,
+        };
+        if let (Signalling::Hold(why), true) = (held, waiting_for.is_none()) {
+            waiting_for = Some(why.clone());
+        }
+        let mut facts = self.facts(view, drain, held, bridges.as_ref(), recorders.as_ref());
+        if let Err(invalid) = &self.model
+            && !view.draining
+        {
+            phase = Phase::Invalid;
+            waiting_for = Some(format!("a spec that can be carried out: {invalid}"));
+            facts[0] = Fact::new(kinds::READY, false, "Invalid", invalid.to_string());
+        }
+        let reports = self.reports.as_ref();
+        let asked = |count: fn(&drain::ProxyShard) -> u64| {
+            let reports = reports.filter(|reports| reports.proxies.iter().any(|proxy| proxy.ready))?;
+            let answers: Option<Vec<_>> =
+                reports.proxies.iter().filter(|proxy| proxy.ready).map(|proxy| proxy.answer.clone().ok()).collect();
+            let most = answers?.iter().flatten().map(count).max().unwrap_or_default();
+            i64::try_from(most).ok()
+        };
+        let applied = match (held, &self.model) {
+            (Signalling::Apply, Ok(model)) if !view.paused => Some(signalling_revision(model)),
+            _ => self.status.signalling_revision.clone(),
+        };
+        ShardStatus {
+            observed_generation: self.shard.metadata.generation,
+            phase: Some(phase),
+            waiting_for,
+            region: self.model.as_ref().ok().map(|model| model.region.clone()).or_else(|| self.status.region.clone()),
+            conferences: reports.and_then(|reports| i64::try_from(*reports.conferences.as_ref().ok()?).ok()),
+            rooms: asked(|shard| shard.rooms),
+            tunnels: asked(|shard| shard.tunnels),
+            bridges,
+            recorders,
+            state: state.or(self.status.state),
+            drain_started_at: drain.memory.started.map(Time),
+            drain_deadline_at: drain.deadline_at.map(Time),
+            empty_since: drain.memory.quiet_since.map(Time),
+            signalling_revision: applied,
+            conditions: conditions(&self.status.conditions, facts, self.shard.metadata.generation, view.now),
+        }
+    }
+
+    fn facts(
+        &self,
+        view: &View,
+        drain: &drain::Outcome,
+        held: &Signalling,
+        bridges: Option<&crate::api::Counts>,
+        recorders: Option<&crate::api::Counts>,
+    ) -> Vec<Fact> {
+        let up = view.answers.all();
+        let silent = || format!("No pod of {} is ready.", view.answers.missing());
+        let ready = match &drain.progress {
+            Progress::Idle if up => Fact::new(kinds::READY, true, "Answers", "It takes conferences."),
+            Progress::Idle => Fact::new(kinds::READY, false, "NoAnswer", silent()),
+            Progress::Waiting(why) => {
+                Fact::new(kinds::READY, false, "Draining", format!("It drains, waiting for {why}."))
+            }
+            Progress::Drained => Fact::new(kinds::READY, false, "Drained", "Nobody is on it any more."),
+            Progress::Overdue(cut) => {
+                Fact::new(kinds::READY, false, "DrainDeadlineExceeded", format!("Its deadline has passed, with {cut}."))
+            }
+        };
+        let signalling = if up {
+            Fact::new(kinds::SIGNALLING, true, "Answers", "Web, prosody and jicofo have ready pods.")
+        } else {
+            Fact::new(kinds::SIGNALLING, false, "NoAnswer", silent())
+        };
+        let some = |kind, what: &str, counts: Option<&crate::api::Counts>| match counts {
+            Some(counts) if counts.ready > 0 => {
+                Fact::new(kind, true, "Available", format!("{} of {} {what} are ready.", counts.ready, counts.desired))
+            }
+            Some(counts) if counts.desired > 0 => {
+                Fact::new(kind, false, "NoneReady", format!("None of {} {what} is ready.", counts.desired))
+            }
+            Some(_) => Fact::new(kind, false, "None", format!("There are no {what}.")),
+            None => Fact::new(kind, None, "Unknown", format!("The {what} are not made yet.")),
+        };
+        let wants_recorders = self.model.as_ref().is_ok_and(|model| model.recorders.is_some());
+        let recorders = if wants_recorders {
+            some(kinds::RECORDERS, "recorders", recorders)
+        } else {
+            Fact::new(kinds::RECORDERS, true, "NotWanted", "Recording is off.")
+        };
+        let progressing = match (held, &drain.progress) {
+            (Signalling::Hold(why), _) => {
+                Fact::new(kinds::PROGRESSING, true, "HeldBack", format!("A change waits for {why}."))
+            }
+            (_, Progress::Waiting(_)) => Fact::new(kinds::PROGRESSING, true, "Draining", "It drains."),
+            _ if !up && view.told.is_none() => Fact::new(kinds::PROGRESSING, true, "Starting", silent()),
+            _ => Fact::new(kinds::PROGRESSING, false, "Settled", "Nothing is being changed."),
+        };
+        let paused = if view.paused {
+            Fact::new(kinds::PAUSED, true, "Asked", "spec.paused: nothing is changed.")
+        } else {
+            Fact::new(kinds::PAUSED, false, "NotAsked", "It is looked after.")
+        };
+        vec![ready, signalling, some(kinds::BRIDGES, "bridges", bridges), recorders, progressing, paused]
+    }
+
+    fn notes(&self, status: &ShardStatus) -> Vec<Note> {
+        if status.phase == self.status.phase {
+            return Vec::new();
+        }
+        match status.phase {
+            Some(Phase::Ready) => vec![Note::normal("Ready", "It takes conferences.")],
+            Some(Phase::Degraded) => {
+                vec![Note::warning("NoAnswer", format!("No pod of {} is ready.", self.answers.missing()))]
+            }
+            Some(Phase::Invalid) => {
+                vec![Note::warning("Invalid", status.waiting_for.clone().unwrap_or_default())]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    async fn write_objects(&self, state: Option<ShardState>, held: &Signalling) -> Result<(), Error> {
+        let (context, name) = (self.context, self.shard.name_any());
+        let Ok(model) = &self.model else { return self.tell(state).await };
+        let there = self.live.typed("Secret", &model.secret);
+        let secrets = Secrets::keep_or_generate(there.as_ref(), &mut crate::random::generator());
+        // Nobody is known to be absent unless somebody said so.
+        let in_use = self.told.is_some() && self.reports.as_ref().is_none_or(|reports| reports.conferences != Ok(0));
+        let objects = build::shard(ShardInput { model, secrets: &secrets, state, in_use, kinds: self.kinds });
+        let together = objects.held_together();
+        let keeps = |object: &build::Object| {
+            let waits = matches!(held, Signalling::Hold(_)) && together.iter().any(|one| **one == *object);
+            waits && self.live.get(&object.kind(), object.name()).is_some()
+        };
+        let all = objects.all();
+        let due: Vec<_> = all.iter().copied().filter(|object| !keeps(object)).collect();
+        let (client, leadership) = (&context.client, &context.leadership);
+        let written = apply(client, leadership, &self.live, &due).await?;
+        let deleted = if matches!(held, Signalling::Hold(_)) {
+            0
+        } else {
+            prune(client, leadership, &self.live, &self.shard.uid().unwrap_or_default(), &all).await?
+        };
+        if written + deleted > 0 {
+            tracing::info!(shard = name, written, deleted, "objects were put right");
+        }
+        Ok(())
+    }
+
+    /// Only the word for the proxies: all that can be done for a shard whose spec cannot be carried out.
+    async fn tell(&self, state: Option<ShardState>) -> Result<(), Error> {
+        let service = name(&self.shard.name_any(), Component::Web);
+        let (Some(state), true) = (state, self.live.get("Service", &service).is_some()) else { return Ok(()) };
+        if self.told == Some(state) {
+            return Ok(());
+        }
+        let api: Api<k8s_openapi::api::core::v1::Service> =
+            Api::namespaced(self.context.client.clone(), &self.shard.namespace().unwrap_or_default());
+        let patch = Patch::Merge(json!({"metadata": {"labels": {SHARD_STATE_LABEL: state.as_str()}}}));
+        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+        let patched = api.patch(&service, &params, &patch);
+        write(&self.context.leadership, "label the web Service", patched).await?;
+        Ok(())
+    }
+}
+
+/// Lets go of a shard that is being deleted, if it still is the version that was looked at.
+async fn release(
+    context: &Context,
+    api: &Api<JitsiShard>,
+    shard: &JitsiShard,
+    version: Option<String>,
+) -> Result<(), Error> {
+    let left: Vec<_> = shard.finalizers().iter().filter(|one| *one != DRAIN_FINALIZER).cloned().collect();
+    set_finalizers(context, api, shard, version, &left).await
+}
+
+async fn set_finalizers(
+    context: &Context,
+    api: &Api<JitsiShard>,
+    shard: &JitsiShard,
+    version: Option<String>,
+    finalizers: &[String],
+) -> Result<(), Error> {
+    let patch = Patch::Merge(json!({"metadata": {"resourceVersion": version, "finalizers": finalizers}}));
+    let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+    let name = shard.name_any();
+    match write(&context.leadership, "write the finalizers", api.patch(&name, &params, &patch)).await {
+        Ok(_) => Ok(()),
+        Err(apply::Error::Api { source, .. }) if matches!(&*source, kube::Error::Api(status) if status.is_not_found()) => {
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}

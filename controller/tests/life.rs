@@ -1,0 +1,244 @@
+//! The controller against an API server: the double under paused time, or the cluster that `KUBECONFIG_TEST` names.
+
+#[path = "life/kit.rs"]
+mod kit;
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Mutex,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use controller::api::{Jitsi, JitsiShard, Phase};
+use k8s_openapi::api::{
+    apps::v1::{Deployment, StatefulSet},
+    core::v1::{ConfigMap, Event, Secret, Service},
+};
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, ListParams, Patch, PatchParams},
+};
+use serde_json::json;
+
+use self::kit::{Kit, MINUTE};
+
+/// Acceptance 1: the published sample, applied, looked at again, and deleted.
+#[tokio::test(start_paused = true)]
+async fn the_sample_comes_up_settles_and_leaves_nothing_behind() {
+    let kit = Kit::start().await;
+    let controller = kit.run("one").await;
+    kit.apply_sample().await;
+    kit.ready(1).await;
+
+    tokio::time::sleep(2 * MINUTE).await;
+    let before = kit.versions().await;
+    assert!(before.len() > 15, "{before:#?}");
+    kit.forget_requests();
+    tokio::time::sleep(20 * MINUTE).await;
+    assert_eq!(kit.writes_of("one"), Vec::<String>::new(), "a second look writes nothing");
+    assert_eq!(kit.versions().await, before);
+
+    kit.jitsis().delete("jitsi-sample", &DeleteParams::foreground()).await.unwrap();
+    kit.eventually("everything is gone", async || {
+        let left = kit.versions().await;
+        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+    })
+    .await;
+    controller.end().await;
+}
+
+/// Acceptance 2: `shards: 1 → 3 → 2` under conferences.
+#[tokio::test(start_paused = true)]
+async fn a_shard_goes_only_when_its_last_conference_has_ended() {
+    let kit = Kit::start().await;
+    let controller = kit.run("one").await;
+    kit.apply_sample().await;
+    kit.ready(1).await;
+    kit.scale(3).await;
+    kit.ready(3).await;
+
+    kit.set_conferences("jitsi-sample-2", 2).await;
+    kit.scale(2).await;
+    kit.phase("jitsi-sample-2", Phase::Draining).await;
+    tokio::time::sleep(10 * MINUTE).await;
+    let shard = kit.shards().get("jitsi-sample-2").await.unwrap();
+    let status = shard.status.unwrap();
+    assert!(shard.metadata.deletion_timestamp.is_none());
+    assert!(status.waiting_for.as_ref().unwrap().contains("2 conferences to end"), "{status:?}");
+    // A silent jicofo is not an empty one.
+    kit.silence("jitsi-sample-2").await;
+    tokio::time::sleep(3 * MINUTE).await;
+    assert!(kit.shards().get("jitsi-sample-2").await.is_ok());
+    // Taken back, and away again.
+    kit.set_conferences("jitsi-sample-2", 1).await;
+    kit.scale(3).await;
+    kit.ready(3).await;
+    kit.scale(2).await;
+    kit.phase("jitsi-sample-2", Phase::Draining).await;
+    kit.set_conferences("jitsi-sample-2", 0).await;
+    kit.gone("jitsi-sample-2").await;
+    kit.ready(2).await;
+    assert!(!kit.reasons().await.contains(&"DrainDeadlineExceeded".to_owned()));
+    controller.end().await;
+}
+
+/// Acceptance 2, its exception: after the deadline it goes, and an event says what was cut.
+#[tokio::test(start_paused = true)]
+async fn at_the_deadline_a_shard_goes_and_an_event_says_so() {
+    let kit = Kit::start().await;
+    let controller = kit.run("one").await;
+    kit.apply_sample().await;
+    let short = json!({"spec": {"drainDeadline": "12m", "shards": 2}});
+    kit.jitsis().patch("jitsi-sample", &PatchParams::default(), &Patch::Merge(&short)).await.unwrap();
+    kit.ready(2).await;
+    kit.set_conferences("jitsi-sample-1", 5).await;
+    kit.shards().delete("jitsi-sample-1", &DeleteParams::default()).await.unwrap();
+    tokio::time::sleep(11 * MINUTE).await;
+    let status = kit.shards().get("jitsi-sample-1").await.unwrap().status.unwrap();
+    assert_eq!(status.phase, Some(Phase::Draining));
+    kit.eventually("an event names the conferences", async || {
+        let events: Api<Event> = Api::namespaced(kit.client(), kit.namespace());
+        let list = events.list(&ListParams::default()).await.unwrap();
+        list.items.into_iter().any(|event| {
+            event.reason.as_deref() == Some("DrainDeadlineExceeded")
+                && event.message.is_some_and(|message| message.contains("5 conferences"))
+        })
+    })
+    .await;
+    // Its Jitsi wants two, so another one is made.
+    kit.ready(2).await;
+    controller.end().await;
+}
+
+/// Acceptance 3: what is edited or deleted is put right, and what others own stays.
+#[tokio::test(start_paused = true)]
+async fn what_a_user_breaks_is_put_right() {
+    let kit = Kit::start().await;
+    let controller = kit.run("one").await;
+    kit.apply_sample().await;
+    kit.ready(1).await;
+    let (client, namespace) = (kit.client(), kit.namespace());
+    let web: Api<Deployment> = Api::namespaced(client.clone(), namespace);
+    let services: Api<Service> = Api::namespaced(client.clone(), namespace);
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let sets: Api<StatefulSet> = Api::namespaced(client, namespace);
+    let secret = secrets.get("jitsi-sample-0-secrets").await.unwrap();
+
+    let theirs = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "jitsi-sample-0-web",
+        "annotations": {"example.org/team": "video"}}});
+    web.patch("jitsi-sample-0-web", &PatchParams::apply("somebody"), &Patch::Apply(&theirs)).await.unwrap();
+    let image = json!({"spec": {"template": {"spec": {"containers": [{"name": "web", "image": "evil/web:1"}]}}}});
+    web.patch("jitsi-sample-0-web", &PatchParams::default(), &Patch::Strategic(&image)).await.unwrap();
+    services.delete("jitsi-sample-0-web", &DeleteParams::default()).await.unwrap();
+    maps.delete("jitsi-sample-0-env", &DeleteParams::default()).await.unwrap();
+    sets.delete("jitsi-sample-proxy", &DeleteParams::default()).await.unwrap();
+    kit.eventually("all is as it was", async || {
+        let deployment = web.get("jitsi-sample-0-web").await.map_err(|error| error.to_string())?;
+        services.get("jitsi-sample-0-web").await.map_err(|error| error.to_string())?;
+        maps.get("jitsi-sample-0-env").await.map_err(|error| error.to_string())?;
+        sets.get("jitsi-sample-proxy").await.map_err(|error| error.to_string())?;
+        let image = deployment.spec.clone().unwrap().template.spec.unwrap().containers[0].image.clone().unwrap();
+        if deployment.annotations().get("example.org/team").map(String::as_str) != Some("video") {
+            return Err("the user's annotation is gone".to_owned());
+        }
+        if image.contains("evil") { Err(image) } else { Ok(()) }
+    })
+    .await;
+    let now = secrets.get("jitsi-sample-0-secrets").await.unwrap();
+    assert_eq!(now.data, secret.data, "passwords are never made anew");
+    controller.end().await;
+}
+
+/// Acceptance 5: the controller dies after each of its writes, and another one ends where the first would have.
+#[test]
+fn whenever_it_dies_the_next_one_ends_the_same() {
+    if !kit::on_the_double() {
+        return kit::skip("crash points need the double");
+    }
+    let (next, last) = (AtomicU32::new(0), AtomicU32::new(u32::MAX));
+    let end = Mutex::new(None);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let after = next.fetch_add(1, Relaxed);
+                    if after >= last.load(Relaxed) {
+                        return;
+                    }
+                    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+                    let (died, names) = runtime.unwrap().block_on(die_after(after));
+                    let mut end = end.lock().unwrap();
+                    assert_eq!(*end.get_or_insert_with(|| names.clone()), names, "after {after} writes");
+                    if !died {
+                        last.fetch_min(after, Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    let points = last.load(Relaxed);
+    println!("{points} crash points");
+    assert!(points > 20 && points < 1000, "{points}");
+}
+
+async fn die_after(writes: u32) -> (bool, BTreeSet<String>) {
+    let kit = Kit::start().await;
+    let who = "mortal";
+    let mortal = kit.run(who).await;
+    kit.faults().crash(testkit::CrashPoint::after_writes(who, writes).ignoring("events"));
+    let died = kit.live_through_add_and_remove(who).await;
+    mortal.kill();
+    if died {
+        let next = kit.run("next").await;
+        kit.finish_add_and_remove().await;
+        next.end().await;
+    }
+    (died, kit.names().await)
+}
+
+/// Two replicas: one writes, the other takes over.
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_does_not_lead_writes_nothing() {
+    let kit = Kit::start().await;
+    let (first, second) = (kit.run_elected("first").await, kit.run_elected("second").await);
+    kit.apply_sample().await;
+    kit.ready(1).await;
+    let writers = |kit: &Kit| {
+        ["first", "second"].map(|who| kit.writes_of(who).iter().filter(|what| !what.contains("leases")).count() > 0)
+    };
+    let wrote = writers(&kit);
+    assert!(wrote[0] != wrote[1], "one of them, not {wrote:?}");
+    kit.forget_requests();
+    let (leader, other) = if wrote[0] { (first, second) } else { (second, first) };
+    leader.kill();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    kit.scale(2).await;
+    kit.ready(2).await;
+    assert_eq!(writers(&kit), [!wrote[0], !wrote[1]]);
+    other.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_written_by_hand_lives_and_goes_alone() {
+    let kit = Kit::start().await;
+    let controller = kit.run("one").await;
+    kit.apply_sample().await;
+    kit.ready(1).await;
+    let alone: JitsiShard = serde_json::from_value(json!({
+        "apiVersion": "apps.jit.si/v1alpha1", "kind": "JitsiShard", "metadata": {"name": "alone"},
+        "spec": {"domain": "meet.example.org"}
+    }))
+    .unwrap();
+    kit.shards().create(&kube::api::PostParams::default(), &alone).await.unwrap();
+    kit.phase("alone", Phase::Ready).await;
+    // On its own there are no proxies to ask; jicofo decides.
+    kit.shards().delete("alone", &DeleteParams::default()).await.unwrap();
+    kit.gone("alone").await;
+    let jitsi: Jitsi = kit.jitsis().get("jitsi-sample").await.unwrap();
+    assert_eq!(jitsi.status.unwrap().shards, 1);
+    controller.end().await;
+}
