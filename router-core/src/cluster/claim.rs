@@ -11,6 +11,8 @@
 
 mod wanted;
 
+use std::time::Duration;
+
 pub(super) use self::wanted::Claims;
 use self::wanted::{MAX_WAITERS, MAX_WANTED, Step, Waiter, Wanted, confirm, patience};
 use super::{
@@ -68,6 +70,11 @@ impl Cluster {
             return;
         }
         let inserted = self.router.insert(key, pin, now);
+        if matches!(inserted, Err(Refusal::TableFull)) {
+            // A room that only its maker knows would get 503 here; then better nobody lets it in.
+            self.urgent(from, Message::Refused { id, why: ClaimRefusal::TableFull });
+            return self.refuse(key, Refusal::TableFull, now);
+        }
         self.claims.accepted.note(from, key, now);
         self.urgent(from, Message::Accepted { id });
         self.resolve(key, inserted, ClaimOutcome::Owner, now);
@@ -222,18 +229,28 @@ impl Cluster {
         match ranking.iter().find(|replica| **replica == self.me.id || open(replica)) {
             Some(&replica) if replica != self.me.id && !asks_us(replica) => {
                 let id = self.claims.question(key);
+                let until = self.wait_for(key, replica, patience(self.settings.claim_timeout), now);
                 let Some(wanted) = self.claims.wanted.get_mut(&key) else { return };
                 // What others have asked us is passed on once, so that no question goes round in circles.
                 let relayed = wanted.waiters.iter().any(|waiter| matches!(waiter, Waiter::Claim { .. }));
                 wanted.step = Step::Asking { replica, id };
-                wanted.until = now + patience(self.settings.claim_timeout);
-                let (until, lost) = (wanted.until, wanted.lost.clone());
+                wanted.until = until;
+                let lost = wanted.lost.clone();
                 self.claims.wake(key, until);
                 self.urgent(replica, Message::Claim { id, key, lost, relayed });
             }
             _ if joining => wanted.until = wanted.deadline,
             _ => self.decide(key, now),
         }
+    }
+
+    /// Until when to wait for a replica's word: so long, if there is another one to go on with; else to the end, because
+    /// all that is left is to decide without anybody, and a slow replica is likelier than a dead one.
+    fn wait_for(&self, key: RoomKey, replica: ReplicaId, patience: Duration, now: Timestamp) -> Timestamp {
+        let Some(wanted) = self.claims.wanted.get(&key) else { return now };
+        let open = |other: ReplicaId| !wanted.tried.contains(&other) && self.members.is_linked(other);
+        let others = self.members.ready().any(|other| other != self.me.id && other != replica && open(other));
+        if others { wanted.deadline.min(now + patience) } else { wanted.deadline }
     }
 
     /// Gives up on `replica` and goes on with the next.
@@ -276,10 +293,10 @@ impl Cluster {
         match second {
             Some(replica) if now < wanted.deadline => {
                 let id = self.claims.question(key);
+                let until = self.wait_for(key, replica, confirm(self.settings.claim_timeout), now);
                 let Some(wanted) = self.claims.wanted.get_mut(&key) else { return };
-                wanted.until = now + confirm(self.settings.claim_timeout);
+                wanted.until = until;
                 wanted.step = Step::Proposing { replica, id, pin: pin.clone() };
-                let until = wanted.until;
                 self.claims.wake(key, until);
                 self.urgent(replica, Message::Propose { id, key, pin });
             }
