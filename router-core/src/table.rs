@@ -1,12 +1,14 @@
 //! The sticky table: which room is on which shard, how many rooms each shard has, and the bound on all of it.
 //!
-//! 256 groups by the first byte of the key, each a map behind a lock of its own, so that one group can be listed,
+//! 256 groups by the first byte of the key, each behind a lock of its own, so that one group can be listed,
 //! swept or compared with another replica's without a walk over all. No function here holds a group while it asks for
 //! another one, so no order of locks exists that could be broken.
 
 pub(crate) mod group;
+mod index;
 pub(crate) mod place;
 pub(crate) mod slot;
+mod slots;
 #[cfg(test)]
 mod tests;
 
@@ -18,7 +20,7 @@ use std::sync::{
 use self::{group::Group, place::Place, slot::Slot};
 use crate::{registry::MAX_SHARD_NAMES, room::RoomKey, shard::ShardId, time::Timestamp};
 
-/// Groups of the table: enough that writers rarely meet, and that growing one (4,000 of a million pins) is quick.
+/// Groups of the table: enough that writers rarely meet, and that a walk over one (4,000 of a million pins) is quick.
 pub(crate) const GROUPS: usize = 256;
 
 /// A group in cache lines of its own.

@@ -1,35 +1,10 @@
 //! All rooms whose keys have one first byte, and their digest.
 
-use std::{
-    collections::HashMap,
-    hash::{BuildHasherDefault, Hasher},
-};
-
-use super::slot::Slot;
-use crate::room::{RoomKey, low_u64};
+use super::{slot::Slot, slots::Slots};
+use crate::room::RoomKey;
 
 /// Leaves of a group's digest: one for each second byte.
 pub(crate) const LEAVES: usize = 256;
-
-/// A room key is a keyed hash already: uniform, and out of an outsider's control. Its low half is the hash.
-#[derive(Default)]
-pub(crate) struct KeyBits(u64);
-
-impl Hasher for KeyBits {
-    fn write_u128(&mut self, key: u128) {
-        self.0 = low_u64(key);
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
-        }
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
 
 /// A room's place in the table's order.
 impl RoomKey {
@@ -49,7 +24,7 @@ impl RoomKey {
 /// One of the table's 256 groups. Its digest is right whenever nobody holds the group's lock exclusively.
 #[derive(Default)]
 pub(crate) struct Group {
-    pins: HashMap<RoomKey, Slot, BuildHasherDefault<KeyBits>>,
+    slots: Slots,
     /// By leaf: XOR of the fingerprints of its slots. Empty until the first slot comes, so that an empty table is small.
     leaves: Vec<u64>,
     /// XOR of the leaves.
@@ -58,11 +33,11 @@ pub(crate) struct Group {
 
 impl Group {
     pub(crate) fn get(&self, key: RoomKey) -> Option<&Slot> {
-        self.pins.get(&key)
+        self.slots.get(key)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (RoomKey, &Slot)> {
-        self.pins.iter().map(|(&key, slot)| (key, slot))
+        self.slots.iter().map(|(key, slot)| (*key, slot))
     }
 
     /// XOR of the fingerprints of all slots.
@@ -83,33 +58,33 @@ impl Group {
     }
 
     pub(super) fn get_mut(&mut self, key: RoomKey) -> Option<&mut Slot> {
-        self.pins.get_mut(&key)
+        self.slots.get_mut(key)
     }
 
-    pub(super) fn insert(&mut self, key: RoomKey, slot: Slot) {
-        self.pins.insert(key, slot);
+    /// Adds a room that is not there. False if there are 16 million already.
+    #[must_use]
+    pub(super) fn add(&mut self, key: RoomKey, slot: Slot) -> bool {
+        self.slots.add(key, slot)
     }
 
     pub(super) fn remove(&mut self, key: RoomKey) {
-        self.pins.remove(&key);
+        self.slots.remove(key);
     }
 
     /// Removes the slots that `goes` says, and their fingerprints, which `gone` returns; says how many.
     pub(super) fn sweep(
         &mut self,
-        mut goes: impl FnMut(&Slot) -> bool,
+        goes: impl FnMut(&Slot) -> bool,
         mut gone: impl FnMut(RoomKey, &Slot) -> u64,
     ) -> usize {
-        let Self { pins, leaves, digest } = self;
-        let before = pins.len();
-        pins.retain(|&key, slot| {
-            if !goes(slot) {
-                return true;
-            }
-            toggle(leaves, digest, key, gone(key, slot));
-            false
-        });
-        before - pins.len()
+        let Self { slots, leaves, digest } = self;
+        slots.sweep(goes, |key, slot| toggle(leaves, digest, key, gone(key, &slot)))
+    }
+
+    /// Bytes asked of the allocator.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.slots.bytes() + self.leaves.capacity() * size_of::<u64>()
     }
 }
 

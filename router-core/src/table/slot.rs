@@ -24,8 +24,7 @@ const TIME_BITS: u32 = 48;
 const LATEST: u64 = (1 << TIME_BITS) - 1;
 const FLAG_BITS: u64 = 0xffff;
 
-/// A [`Pin`] and the tunnels that hold it. With its 16-byte key it takes 48 bytes, so that a million pins, at the
-/// table's worst load factor, stay around 100 MB.
+/// A [`Pin`] and the tunnels that hold it. With its 16-byte key it takes 48 bytes.
 #[derive(Debug)]
 pub(crate) struct Slot {
     decider: u64,

@@ -1,5 +1,3 @@
-use std::mem::size_of;
-
 use super::*;
 use crate::pin::{DeciderId, Pin};
 
@@ -7,14 +5,20 @@ fn slot(now: u64) -> Slot {
     Slot::made(ShardId(7), 1, DeciderId(9), Timestamp(now))
 }
 
-/// Invariant 5: memory is bounded by configuration. hashbrown fills at most 7/8 of a power of two with one control
-/// byte each, so a million pins cost at most 256 groups × 8192 places × 49 bytes.
+/// Invariant 5: memory is bounded by configuration. The budget for a million pins is 120 MB, of which the table takes half.
 #[test]
 fn a_million_pins_fit() {
     assert_eq!(size_of::<Slot>(), 32);
     assert_eq!(size_of::<(RoomKey, Slot)>(), 48);
-    let places = (1_000_000 / GROUPS * 8 / 7).next_power_of_two();
-    assert!(GROUPS * places * (size_of::<(RoomKey, Slot)>() + 1) < 120_000_000);
+    let table = Table::new();
+    let half = crate::placement::mix;
+    for n in 0..1_000_000_u64 {
+        let key = RoomKey(u128::from(half(n)) << 64 | u128::from(half(half(n))));
+        table.place(key).put(slot(0), 1_000_000).unwrap();
+    }
+    assert_eq!(table.len(), 1_000_000);
+    let bytes: usize = (0..=u8::MAX).map(|group| table.group(group).bytes()).sum();
+    assert!(bytes < 60_000_000, "{bytes} bytes");
 }
 
 #[test]
