@@ -6,6 +6,7 @@ pub mod chaos;
 pub mod cli;
 pub mod client;
 pub mod demo;
+pub mod join;
 pub mod load;
 pub mod machine;
 pub mod observer;

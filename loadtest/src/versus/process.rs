@@ -10,6 +10,10 @@ use std::{
     time::Duration,
 };
 
+use nix::{
+    sys::signal::{self, Signal},
+    unistd::Pid,
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     process::{Child, Command},
@@ -80,8 +84,20 @@ impl Process {
     ///
     /// # Errors
     /// When the process ends or does not get ready in time; with its last words.
-    pub async fn ready<T>(&mut self, mut probe: impl AsyncFnMut(&str) -> Option<T>) -> Result<T, VersusError> {
-        let deadline = Instant::now() + READY_TIMEOUT;
+    pub async fn ready<T>(&mut self, probe: impl AsyncFnMut(&str) -> Option<T>) -> Result<T, VersusError> {
+        self.ready_within(READY_TIMEOUT, probe).await
+    }
+
+    /// Waits until `probe` has an answer, but no longer than that.
+    ///
+    /// # Errors
+    /// As for [`Process::ready`].
+    pub async fn ready_within<T>(
+        &mut self,
+        limit: Duration,
+        mut probe: impl AsyncFnMut(&str) -> Option<T>,
+    ) -> Result<T, VersusError> {
+        let deadline = Instant::now() + limit;
         loop {
             if let Some(answer) = probe(&self.last_words()).await {
                 return Ok(answer);
@@ -89,7 +105,7 @@ impl Process {
             let ended = self.child.try_wait().map_err(|source| VersusError::Io { what: "process", source })?;
             let state = match ended {
                 Some(status) => status.to_string(),
-                None if Instant::now() >= deadline => format!("not ready after {} s", READY_TIMEOUT.as_secs()),
+                None if Instant::now() >= deadline => format!("not ready after {} s", limit.as_secs()),
                 None => {
                     sleep(READY_POLL).await;
                     continue;
@@ -121,6 +137,23 @@ impl Process {
         let words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes: Vec<u8> = words.iter().copied().collect();
         String::from_utf8_lossy(&bytes).trim_end().to_owned()
+    }
+
+    /// Tells it to end, and waits until it has, but no longer than that.
+    ///
+    /// # Errors
+    /// When it does not, or not well; with its last words.
+    pub async fn leave(mut self, limit: Duration) -> Result<(), VersusError> {
+        let id = i32::try_from(self.pid()).map(Pid::from_raw).map_err(io::Error::other);
+        let told = id.and_then(|id| signal::kill(id, Signal::SIGTERM).map_err(io::Error::from));
+        told.map_err(|source| VersusError::Io { what: "signal", source })?;
+        let state = match tokio::time::timeout(limit, self.child.wait()).await {
+            Ok(Ok(status)) if status.success() => return Ok(()),
+            Ok(Ok(status)) => status.to_string(),
+            Ok(Err(source)) => return Err(VersusError::Io { what: "process", source }),
+            Err(_) => format!("still runs {} s after SIGTERM", limit.as_secs()),
+        };
+        Err(VersusError::NotReady { name: self.name.clone(), state, words: self.last_words() })
     }
 
     /// Ends it and waits for its end.

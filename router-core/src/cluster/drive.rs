@@ -85,7 +85,8 @@ impl Cluster {
             Message::Propose { id, key, pin } => self.proposed(from, id, key, pin, now),
             Message::Accepted { id } => self.accepted(id, now),
             Message::Existing { id, pin } => self.existing(id, pin, now),
-            Message::Pins(pins) => {
+            Message::Pins(pins) => self.merge_all(pins, now),
+            Message::SnapshotPins(pins) => {
                 self.join.took(from, pins.len(), now);
                 self.merge_all(pins, now);
             }

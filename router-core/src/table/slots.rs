@@ -25,6 +25,7 @@ pub(super) struct Slots {
 
 impl Slots {
     /// How many there are.
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.len
     }
@@ -141,7 +142,11 @@ mod tests {
 
     /// Keys of which many share their home and their tag.
     fn key() -> impl Strategy<Value = u128> {
-        prop_oneof![0_u128..60, (0_u128..60).prop_map(|n| (n << 64) | 7), (0_u128..60).prop_map(|n| u128::MAX - (n << 96))]
+        prop_oneof![
+            0_u128..60,
+            (0_u128..60).prop_map(|n| (n << 64) | 7),
+            (0_u128..60).prop_map(|n| u128::MAX - (n << 96))
+        ]
     }
 
     fn step() -> impl Strategy<Value = Step> {

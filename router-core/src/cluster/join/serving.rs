@@ -79,7 +79,7 @@ impl Serving {
         cursor.sent += pins.len() as u64;
         let mut out = Vec::new();
         if !pins.is_empty() {
-            out.push((to, Message::Pins(pins)));
+            out.push((to, Message::SnapshotPins(pins)));
         }
         if cursor.is_at_end() {
             out.push((to, Message::SnapshotEnd { pins: cursor.sent }));

@@ -146,7 +146,7 @@ fn drain(
     while !messages.is_empty() {
         let (to, message) = messages.remove(0);
         match message {
-            Message::Pins(pins) => {
+            Message::SnapshotPins(pins) => {
                 chunks.push((to, pins));
                 messages.extend(serving.drained(to, table));
             }
