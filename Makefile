@@ -28,12 +28,13 @@ lint: build-tools deny ## Formatting, clippy, docs, dependencies
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --workspace --no-deps --document-private-items --quiet
 
-bench: build-tools bench-tools ## Roompin beside HAProxy on this machine: a table, and target/report/index.html (about 12 minutes)
+bench: build-tools bench-tools ## Roompin beside HAProxy on this machine: a table, and target/report/index.html (about 14 minutes)
 	$(CARGO) build --release --package proxy --package loadtest
 	$(CARGO) run --quiet --release --package router-core --example decision_time
 	@mkdir -p target/report && rm -f target/report/*.json
 	@# Thousands of idle tunnels take as many descriptors. What fails still gets its report; then make fails.
 	@ulimit -n "$$(ulimit -Hn)"; failed=0; \
+	$(LOADTEST) join || failed=$$?; \
 	$(LOADTEST) versus haproxy --json target/report/versus.json --markdown target/report/versus.md || failed=$$?; \
 	$(LOADTEST) chaos roompin --json target/report/chaos-roompin.json || failed=$$?; \
 	$(LOADTEST) chaos haproxy --json target/report/chaos-haproxy.json || echo 'HAProxy broke promises: see the report'; \

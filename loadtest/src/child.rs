@@ -138,14 +138,22 @@ impl Child {
     /// # Errors
     /// As [`Self::ready`].
     pub async fn ready_at(&mut self, http: &reqwest::Client, url: &str) -> Result<(), ChildError> {
-        let deadline = Instant::now() + READY_TIMEOUT;
+        self.ready_within(READY_TIMEOUT, http, url).await
+    }
+
+    /// Waits until a URL answers with success, but no longer than that.
+    ///
+    /// # Errors
+    /// As [`Self::ready`].
+    pub async fn ready_within(&mut self, limit: Duration, http: &reqwest::Client, url: &str) -> Result<(), ChildError> {
+        let deadline = Instant::now() + limit;
         loop {
             self.still_runs().await?;
             if http.get(url).send().await.is_ok_and(|answer| answer.status().is_success()) {
                 return Ok(());
             }
             if Instant::now() >= deadline {
-                let state = format!("{url} is not ready after {} s", READY_TIMEOUT.as_secs());
+                let state = format!("{url} is not ready after {} s", limit.as_secs());
                 return Err(self.not_ready(state));
             }
             sleep(READY_POLL).await;
@@ -188,6 +196,21 @@ impl Child {
         if let Err(error) = self.process.kill().await {
             tracing::warn!(process = %self.name, %error, "cannot kill");
         }
+    }
+
+    /// Asks it to end, and waits until it has, but no longer than that.
+    ///
+    /// # Errors
+    /// When it does not, or not well; with its last words.
+    pub async fn leave(mut self, limit: Duration) -> Result<(), ChildError> {
+        self.signal(Signal::SIGTERM).map_err(ChildError::io("signal"))?;
+        let state = match timeout(limit, self.process.wait()).await {
+            Ok(Ok(status)) if status.success() => return Ok(()),
+            Ok(Ok(status)) => status.to_string(),
+            Ok(Err(source)) => return Err(ChildError::io("process")(source)),
+            Err(_) => format!("still runs {} s after SIGTERM", limit.as_secs()),
+        };
+        Err(self.not_ready(state))
     }
 
     /// Asks it to end with a signal, and ends it when it has not after some time.

@@ -5,6 +5,7 @@
 pub mod chaos;
 pub mod conferences;
 pub mod demo;
+pub mod join;
 mod load;
 pub mod report;
 pub mod requests;
@@ -50,6 +51,8 @@ pub enum Command {
     Tunnels(tunnels::TunnelsArgs),
     /// Sticky requests over kept-alive connections
     Requests(requests::RequestsArgs),
+    /// A replica joins others that hold a million pins and open rooms: its memory, its time, and how long rooms wait
+    Join(join::JoinArgs),
     /// Our proxy beside another one, in turns, on this machine
     Versus(versus::VersusArgs),
     /// One HTML file from the results of `versus` and `chaos`
@@ -67,6 +70,7 @@ impl Command {
             Self::Conferences(args) => conferences::run(args),
             Self::Tunnels(args) => tunnels::run(args),
             Self::Requests(args) => requests::run(args),
+            Self::Join(args) => join::run(args),
             Self::Versus(args) => versus::run(args),
             Self::Report(args) => report::run(args),
         }

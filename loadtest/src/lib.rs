@@ -8,6 +8,7 @@ pub mod cli;
 pub mod client;
 pub mod demo;
 pub mod haproxy;
+pub mod join;
 pub mod load;
 pub mod machine;
 pub mod netns;

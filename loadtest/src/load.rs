@@ -21,6 +21,8 @@ mod watch;
 mod tests;
 
 pub use plan::{Arrival, Choice, ConferencePlan, IdlePlan, Method, RequestPlan, TunnelPlan};
+pub(crate) use process::{peak_kib, resident_kib};
+pub(crate) use requests::name as room_name;
 pub use watch::Watch;
 
 use std::{io, sync::Arc, time::Duration};

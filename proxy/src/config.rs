@@ -87,7 +87,7 @@ pub struct Rooms {
     pub parameter: String,
     /// Life of a pin after its last request, when no tunnel holds it. Default 10 min.
     pub ttl: Duration,
-    /// Hard bound on pins; reaching it refuses new rooms with 503. Default 1,000,000 (about 100 MB).
+    /// Hard bound on pins; reaching it refuses new rooms with 503. Default 1,000,000 (58 MB at most).
     pub max_pins: usize,
     /// File whose content keys the hash of room names; the same on all replicas. Default: a fixed key.
     pub key_file: Option<PathBuf>,

@@ -7,7 +7,7 @@
 //!
 //! Within one link, frames of a lane arrive in the order in which they were sent, or the link goes down. An event
 //! [`MeshEvent::Up`] comes before a replica's frames, [`MeshEvent::Down`] after them, and never two of a kind in a row.
-//! Who does not take events stops the reading of all links, not their writing.
+//! Who does not take events stops the reading of all links, not their writing; who keeps a replica's frames, that of its link.
 
 mod accept;
 mod advertise;
@@ -163,11 +163,11 @@ pub enum MeshEvent {
     Up(Node),
     /// It is gone.
     Down(ReplicaId),
-    /// A frame came over it.
+    /// A frame came over it. While more than 128 KiB of one replica's frames are kept, nothing more is read from it.
     Frame {
         /// The replica that sent it.
         from: ReplicaId,
-        /// What it sent.
+        /// What it sent. To be dropped soon, see above.
         bytes: Bytes,
     },
     /// A bulk frame has gone out, and less than half of what the bulk lane may hold is waiting.

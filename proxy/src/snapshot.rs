@@ -164,7 +164,7 @@ impl SnapshotWriter {
 
     fn write(&self) -> io::Result<Written> {
         let header = Header { fingerprint: self.fingerprint, written_at: self.clock.now() };
-        let (sender, chunks) = std::sync::mpsc::channel();
+        let (sender, chunks) = std::sync::mpsc::sync_channel(scan::WAITING);
         let (staged, scanned) = std::thread::scope(|threads| {
             let scan = threads.spawn(|| scan::scan(&self.router, header, sender));
             // Ends when the scan is over, or fails and thereby ends the scan.

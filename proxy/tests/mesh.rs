@@ -413,6 +413,46 @@ async fn a_peer_that_stops_reading_costs_bounded_memory_and_nobody_else() {
 }
 
 #[tokio::test]
+async fn frames_that_are_kept_are_few_and_stop_their_own_link_only() {
+    const KEPT: usize = 128 * 1024;
+    // Room for thousands of events: it is not their number that stops the reading.
+    let mut keeper = Replica::serve(1, Mesh::bind(config()).await.unwrap(), 4096).await;
+    let mut flood = Replica::start(2, config()).await;
+    let mut well = Replica::start(3, config()).await;
+    flood.handle.dial(keeper.address);
+    well.handle.dial(keeper.address);
+    keeper.linked(&[2, 3]).await;
+    flood.linked(&[1]).await;
+    well.linked(&[1]).await;
+    let body = Bytes::from(vec![1; 32 * 1024]);
+    let deadline = Instant::now() + PATIENCE;
+    while flood.handle.send(keeper.id, Lane::Urgent, body.clone()) != Sent::Full {
+        assert!(Instant::now() < deadline, "everything is taken");
+        tokio::task::yield_now().await;
+    }
+    well.send(&keeper, "still here");
+    let (mut kept, mut bytes) = (Vec::new(), 0);
+    loop {
+        let (from, frame) = keeper.frame().await;
+        if from == well.id {
+            break;
+        }
+        bytes += frame.len();
+        kept.push(frame);
+        assert!(bytes <= KEPT, "{bytes} bytes wait");
+    }
+    // Once they are dropped, everything comes that was not dropped on the way.
+    drop(kept);
+    let waiting = || flood.handle.links().iter().map(|link| link.waiting.0).max().unwrap();
+    assert!(waiting() > LaneBounds::default().urgent / 2);
+    eventually("taken in the end", || {
+        while keeper.events.try_recv().is_ok() {}
+        waiting() == 0
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn links_come_back_after_a_cut() {
     let mut a = Replica::start(1, config()).await;
     let tap = Tap::start(a.address).await;

@@ -56,7 +56,7 @@ use crate::{
 pub struct RouterSettings {
     /// How long a pin outlives the last request and the last tunnel.
     pub ttl: Duration,
-    /// Most pins held at a time; each costs about 100 bytes at worst.
+    /// Most pins held at a time; each costs 58 bytes at worst.
     pub max_pins: usize,
     /// This process, as its pins name it.
     pub decider: DeciderId,

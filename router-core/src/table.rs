@@ -1,13 +1,14 @@
 //! The sticky table: which room is on which shard, how many rooms each shard has, and the bound on all of it.
 //!
-//! 256 groups by the first byte of the key, each behind a lock of its own, so that one group can be listed, swept or
-//! compared with another replica's without a walk over all. A group has 256 sorted leaves by the second byte: keys are
-//! uniform, so every leaf is about as long as the others, and memory grows with the rooms instead of doubling. No function here holds a group while it asks for
+//! 256 groups by the first byte of the key, each behind a lock of its own, so that one group can be listed,
+//! swept or compared with another replica's without a walk over all. No function here holds a group while it asks for
 //! another one, so no order of locks exists that could be broken.
 
 pub(crate) mod group;
+mod index;
 pub(crate) mod place;
 pub(crate) mod slot;
+mod slots;
 #[cfg(test)]
 mod tests;
 
@@ -19,7 +20,7 @@ use std::sync::{
 use self::{group::Group, place::Place, slot::Slot};
 use crate::{registry::MAX_SHARD_NAMES, room::RoomKey, shard::ShardId, time::Timestamp};
 
-/// Groups of the table: enough that writers rarely meet, and that walking over one (4,000 of a million pins) is quick.
+/// Groups of the table: enough that writers rarely meet, and that a walk over one (4,000 of a million pins) is quick.
 pub(crate) const GROUPS: usize = 256;
 
 /// A group in cache lines of its own.
@@ -71,8 +72,7 @@ impl Table {
 
     /// The place of one key, locked against everybody else.
     pub(crate) fn place(&self, key: RoomKey) -> Place<'_> {
-        let group = self.parts[usize::from(key.group())].0.write();
-        Place::new(self, key, group.unwrap_or_else(PoisonError::into_inner))
+        Place::new(self, key, self.group_mut(key.group()))
     }
 
     /// One group, to be looked at. Meanwhile nothing in it changes but times and flags.
@@ -81,8 +81,8 @@ impl Table {
         self.parts[usize::from(group)].0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn groups_mut(&self) -> impl Iterator<Item = RwLockWriteGuard<'_, Group>> {
-        self.parts.iter().map(|part| part.0.write().unwrap_or_else(PoisonError::into_inner))
+    fn group_mut(&self, group: u8) -> RwLockWriteGuard<'_, Group> {
+        self.parts[usize::from(group)].0.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Slots held.
@@ -135,33 +135,33 @@ impl Table {
 
     /// Removes what is over. Locks one group at a time.
     pub(crate) fn sweep(&self, now: Timestamp, ttl: u64, ended: Ended) -> Swept {
-        let mut swept = Swept { removed: 0, next: Timestamp(now.0.saturating_add(ttl)) };
-        for mut group in self.groups_mut() {
-            swept.removed += group.sweep(
-                |slot| {
-                    let goes = slot.may_go(now, ttl, ended);
-                    if !goes && slot.tunnels() == 0 {
-                        let over = slot.last_seen().0.saturating_add(ttl);
-                        swept.next = swept.next.min(Timestamp(over));
-                    }
-                    goes
-                },
-                |key, slot| {
-                    if !slot.is_ended() {
-                        self.left(slot.shard());
-                    }
-                    self.release();
-                    self.fingerprint(key, slot)
-                },
-            );
+        let mut all = Swept { removed: 0, next: Timestamp(now.0.saturating_add(ttl)) };
+        for group in 0..=u8::MAX {
+            let swept = self.sweep_group(group, now, ttl, ended);
+            all = Swept { removed: all.removed + swept.removed, next: all.next.min(swept.next) };
         }
-        swept
+        all
     }
 
-    /// Visits all slots, one group locked at a time.
-    pub(crate) fn for_each(&self, mut f: impl FnMut(RoomKey, &Slot)) {
-        for group in 0..=u8::MAX {
-            self.group(group).iter().for_each(|(key, slot)| f(key, slot));
-        }
+    /// Removes what is over in one group.
+    pub(crate) fn sweep_group(&self, group: u8, now: Timestamp, ttl: u64, ended: Ended) -> Swept {
+        let mut next = Timestamp(now.0.saturating_add(ttl));
+        let removed = self.group_mut(group).sweep(
+            |slot| {
+                let goes = slot.may_go(now, ttl, ended);
+                if !goes && slot.tunnels() == 0 {
+                    next = next.min(Timestamp(slot.last_seen().0.saturating_add(ttl)));
+                }
+                goes
+            },
+            |key, slot| {
+                if !slot.is_ended() {
+                    self.left(slot.shard());
+                }
+                self.release();
+                self.fingerprint(key, slot)
+            },
+        );
+        Swept { removed, next }
     }
 }

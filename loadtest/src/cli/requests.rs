@@ -22,6 +22,9 @@ pub struct RequestsArgs {
     /// Rooms that requests are for, drawn for each
     #[arg(long, default_value_t = 1_000)]
     pub rooms: usize,
+    /// Ask for each room once, and for no room before measuring; end with the last one
+    #[arg(long)]
+    pub new_rooms: bool,
     /// Path of the requests; ?room= is appended
     #[arg(long, default_value = "/_unlock")]
     pub path: String,
@@ -41,6 +44,7 @@ impl RequestsArgs {
             target: self.target,
             connections: self.connections,
             rooms: self.rooms,
+            new_rooms: self.new_rooms,
             path: self.path.clone(),
             mode: self.pace.mode(self.connections),
             warm_up: self.pace.warm_up,

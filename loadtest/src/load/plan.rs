@@ -55,8 +55,11 @@ pub struct RequestPlan {
     pub target: SocketAddr,
     /// Connections to open.
     pub connections: usize,
-    /// Rooms that requests are for. Each is asked for once before measuring, so that no first requests race.
+    /// Rooms that requests are for. Each is asked for once before measuring, so that no first requests race; unless the
+    /// plan is for new rooms.
     pub rooms: usize,
+    /// Each request is for a room that nobody has asked for before. The run ends with the last of the rooms.
+    pub new_rooms: bool,
     /// Path of the requests; `?room=` is appended.
     pub path: String,
     /// How load is offered; a connection carries one request at a time.
@@ -79,6 +82,7 @@ impl RequestPlan {
             target,
             connections: 64,
             rooms: 1_000,
+            new_rooms: false,
             path: "/_unlock".to_owned(),
             mode: Mode::ClosedLoop { in_flight: 64 },
             warm_up: Duration::from_secs(1),

@@ -17,9 +17,21 @@ pub(super) fn thread_time() -> Duration {
 ///
 /// # Errors
 /// When there is no such process, or it has ended.
-pub(super) fn resident_kib(pid: u32) -> io::Result<u64> {
+pub(crate) fn resident_kib(pid: u32) -> io::Result<u64> {
+    kib(pid, "VmRSS:")
+}
+
+/// The most that it ever was, in KiB.
+///
+/// # Errors
+/// As for [`resident_kib`].
+pub(crate) fn peak_kib(pid: u32) -> io::Result<u64> {
+    kib(pid, "VmHWM:")
+}
+
+fn kib(pid: u32, field: &str) -> io::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
     let number = line.and_then(|line| line.trim().strip_suffix("kB")).and_then(|number| number.trim().parse().ok());
     number.ok_or_else(|| io::Error::other("the process has no memory of its own any more"))
 }
@@ -38,6 +50,7 @@ mod tests {
         let before = thread_time();
         let kib = resident_kib(std::process::id()).unwrap();
         assert!((100..100_000_000).contains(&kib), "{kib}");
+        assert!(peak_kib(std::process::id()).unwrap() >= kib);
         assert!(resident_kib(u32::MAX).is_err());
         assert!(file_limit() >= 64);
         assert!(thread_time() > before);

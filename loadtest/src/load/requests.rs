@@ -2,6 +2,8 @@
 
 mod line;
 
+pub(crate) use line::name;
+
 use std::{collections::VecDeque, time::Instant};
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -15,17 +17,27 @@ pub(super) fn run(plan: &RequestPlan, watch: &Watch) -> Result<RequestRun, LoadE
     let mut lines = Lines::new(plan)?;
     let mut book = Book { home: vec![None; plan.rooms], wrong: 0 };
     lines.open(watch)?;
-    first_requests(plan, &mut lines, &mut book, watch)?;
+    if !plan.new_rooms {
+        first_requests(plan, &mut lines, &mut book, watch)?;
+    }
 
     let mut draw = StdRng::seed_from_u64(plan.seed);
     let mut pacer = Pacer::new(plan.mode, Instant::now(), plan.warm_up, plan.duration, plan.max_requests);
     let mut free: VecDeque<usize> = lines.free().collect();
     let (mut now, mut done) = (Instant::now(), Vec::new());
+    let mut new_rooms = 0..plan.rooms;
     while !pacer.over(now) && !watch.stopped() {
+        if plan.new_rooms && new_rooms.is_empty() && lines.under_way().next().is_none() {
+            break;
+        }
         while let Some(id) = free.front().copied() {
             if lines.is_free(id) {
+                if plan.new_rooms && new_rooms.is_empty() {
+                    break;
+                }
                 let Some(intended) = pacer.take(now) else { break };
-                lines.send(id, draw.random_range(0..plan.rooms), intended);
+                let room = if plan.new_rooms { new_rooms.next() } else { None };
+                lines.send(id, room.unwrap_or_else(|| draw.random_range(0..plan.rooms)), intended);
             }
             free.pop_front();
         }

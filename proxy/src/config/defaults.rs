@@ -45,7 +45,7 @@ pub const TRUSTED_PROXIES: [IpNet; 6] = [
 pub const ROOM_PARAMETER: &str = "room";
 /// Spans page reloads, reconnects and a network outage; open tunnels hold their pins without it.
 pub const PIN_TTL: Duration = secs(10 * 60);
-/// About 100 MB at the bound.
+/// 58 MB at most at the bound.
 pub const MAX_PINS: usize = 1_000_000;
 
 /// HAProxy's usual `timeout tunnel`; XMPP pings every 10 s, so only dead tunnels reach it.

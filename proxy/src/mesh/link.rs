@@ -1,6 +1,6 @@
 //! A link: one connection, two lanes out, frames in.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use router_core::cluster::{Lane, ReplicaId};
@@ -11,7 +11,7 @@ use tokio::{
         TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
-    sync::mpsc,
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
 };
 
 use super::{
@@ -34,6 +34,9 @@ const PROBE_EVERY: Duration = Duration::from_secs(2);
 const UNSENT: u32 = 16 * 1024;
 /// A link that is closed has so long to get its urgent frames out and to hear the other end's goodbye.
 const CLOSING: Duration = Duration::from_secs(1);
+/// Of what came from one replica, so much may wait for whoever takes frames; then its link is not read. Four chunks of a
+/// snapshot: a joiner is never behind by more, neither in memory nor in time.
+const UNTAKEN: usize = 128 * 1024;
 /// Reads small messages together.
 const READ_BUFFER: usize = 16 * 1024;
 
@@ -70,11 +73,23 @@ enum End {
     NobodyListens,
 }
 
+/// A message, and the space that it takes until all its frames are dropped.
+struct Opened {
+    plain: Vec<u8>,
+    _space: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Opened {
+    fn as_ref(&self) -> &[u8] {
+        &self.plain
+    }
+}
+
 /// What a link shares with the mesh.
 pub(super) struct Link {
     pub(super) events: mpsc::Sender<MeshEvent>,
-    pub(super) counters: std::sync::Arc<Counters>,
-    pub(super) table: std::sync::Arc<Table>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) table: Arc<Table>,
 }
 
 impl Link {
@@ -139,16 +154,20 @@ impl Link {
     async fn receive(&self, read: OwnedReadHalf, mut opener: Opener, peer: ReplicaId) -> Result<End, End> {
         let mut read = BufReader::with_capacity(READ_BUFFER, read);
         let mut sealed = Vec::new();
+        let space = Arc::new(Semaphore::new(UNTAKEN));
         loop {
             let length = match read.read_u16().await {
-                Ok(length) => usize::from(length),
+                Ok(length) => length,
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(End::Eof),
                 Err(error) => return Err(error.into()),
             };
-            sealed.resize(length, 0);
+            sealed.resize(usize::from(length), 0);
             read.read_exact(&mut sealed).await?;
-            self.counters.wire(Direction::In, 2 + length);
-            for frame in frame::split(Bytes::from(opener.open(&sealed)?)) {
+            self.counters.wire(Direction::In, 2 + sealed.len());
+            // Given back with the last frame of the message. The semaphore is never closed.
+            let space = Arc::clone(&space).acquire_many_owned(length.into()).await.map_err(|_| End::NobodyListens)?;
+            let message = Opened { plain: opener.open(&sealed)?, _space: space };
+            for frame in frame::split(Bytes::from_owner(message)) {
                 let (lane, bytes) = frame?;
                 self.counters.frame(lane, Direction::In, 1, bytes.len());
                 if self.events.send(MeshEvent::Frame { from: peer, bytes }).await.is_err() {

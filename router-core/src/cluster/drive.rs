@@ -45,6 +45,8 @@ impl Cluster {
         self.heal_on(now);
         self.spread_on(now);
         self.join_on(now);
+        let chunks = self.serving.tick(&Table(&self.router, now));
+        self.bulk(chunks);
         let joining = self.members.state() == ReplicaState::Joining;
         let table = |(id, state)| (state != ReplicaState::Joining && !joining).then_some(id);
         let effects = self.repair.tick(self.members.linked().filter_map(table), &Table(&self.router, now), now);
@@ -85,7 +87,8 @@ impl Cluster {
             Message::Propose { id, key, pin } => self.proposed(from, id, key, pin, now),
             Message::Accepted { id } => self.accepted(id, now),
             Message::Existing { id, pin } => self.existing(id, pin, now),
-            Message::Pins(pins) => {
+            Message::Pins(pins) => self.merge_all(pins, now),
+            Message::SnapshotPins(pins) => {
                 self.join.took(from, pins.len(), now);
                 self.merge_all(pins, now);
             }

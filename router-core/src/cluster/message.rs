@@ -98,6 +98,8 @@ pub enum Message {
     },
     /// A joiner asks for the whole table.
     SnapshotRequest,
+    /// A part of it, to be merged. Decisions pushed meanwhile come as [`Message::Pins`] and are no part of it.
+    SnapshotPins(Vec<(RoomKey, Pin)>),
     /// That was all of it.
     SnapshotEnd {
         /// Pins sent.

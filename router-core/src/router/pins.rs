@@ -112,21 +112,27 @@ impl Router {
     /// Visits all pins, in no order; neither ended nor expired ones. A part of the table is locked while its pins are
     /// visited, so `f` must be quick and must not call this router.
     pub fn for_each_pin(&self, now: Timestamp, mut f: impl FnMut(RoomKey, PinView)) {
-        let ttl = self.ttl();
-        self.table.for_each(|key, slot| {
-            if slot.is_over(now, ttl) {
-                return;
-            }
-            // Loaded inside the lock: a shard is published before any pin names it.
-            if let Some(view) = view(slot, &self.set.load()) {
-                f(key, view);
-            }
-        });
+        (0..=u8::MAX).for_each(|group| self.for_each_pin_of(group, now, &mut f));
     }
 
-    /// Removes the pins whose time is over, and says how many. To be called now and then.
+    /// Visits the pins of one group, as [`Router::for_each_pin`] does: for those who have to wait between groups.
+    pub fn for_each_pin_of(&self, group: u8, now: Timestamp, mut f: impl FnMut(RoomKey, PinView)) {
+        let (held, ttl) = (self.table.group(group), self.ttl());
+        // Loaded inside the lock: a shard is published before any pin names it.
+        let set = self.set.load();
+        let there = held.iter().filter(|(_, slot)| !slot.is_over(now, ttl));
+        there.filter_map(|(key, slot)| Some((key, view(slot, &set)?))).for_each(|(key, view)| f(key, view));
+    }
+
+    /// Removes the pins whose time is over, and says how many.
     pub fn expire(&self, now: Timestamp) -> usize {
         self.table.sweep(now, self.ttl(), Ended::Expendable).removed
+    }
+
+    /// Removes the pins of one group whose time is over, and says how many. To be called for all 256 now and then: a
+    /// walk over a million pins at once would keep requests waiting.
+    pub fn expire_group(&self, group: u8, now: Timestamp) -> usize {
+        self.table.sweep_group(group, now, self.ttl(), Ended::Expendable).removed
     }
 }
 

@@ -8,30 +8,30 @@ use crate::{pin::Pin, room::RoomKey, shard_set::ShardSet, table::group::LEAVES, 
 pub struct Cursor(u128);
 
 impl Router {
-    /// The pins of one group (the keys with this first byte), or of one leaf in it (those with this second byte), in
-    /// the order of their keys; ended ones too, but none whose time is past. A pin held by tunnels here counts as used
-    /// now.
+    /// The pins of one group (the keys with this first byte), or of one leaf in it (those with this second byte), in no
+    /// order; ended ones too, but none whose time is past. A pin held by tunnels here counts as used now.
+    ///
+    /// A walk over the group either way: for many leaves ask [`Router::pins_of_leaves`], once.
     #[must_use]
     pub fn pins_of_group(&self, group: u8, leaf: Option<u8>, now: Timestamp) -> Vec<(RoomKey, Pin)> {
-        match leaf {
-            Some(leaf) => self.listed(group, std::iter::once(leaf), now),
-            None => self.listed(group, 0..=u8::MAX, now),
-        }
+        self.pins_where(group, |at| leaf.is_none_or(|leaf| leaf == at), now)
     }
 
-    /// The pins of several leaves of a group, as [`Router::pins_of_group`] has them.
+    /// The pins of several leaves of a group, as [`Router::pins_of_group`] has them, in the order of their keys.
     #[must_use]
     pub fn pins_of_leaves(&self, group: u8, leaves: &[u8], now: Timestamp) -> Vec<(RoomKey, Pin)> {
         let mut wanted = [false; LEAVES];
         leaves.iter().for_each(|&leaf| wanted[usize::from(leaf)] = true);
-        self.listed(group, (0..=u8::MAX).filter(|&leaf| wanted[usize::from(leaf)]), now)
+        let mut pins = self.pins_where(group, |leaf| wanted[usize::from(leaf)], now);
+        pins.sort_unstable_by_key(|(key, _)| *key);
+        pins
     }
 
-    fn listed(&self, group: u8, leaves: impl Iterator<Item = u8>, now: Timestamp) -> Vec<(RoomKey, Pin)> {
+    fn pins_where(&self, group: u8, leaf: impl Fn(u8) -> bool, now: Timestamp) -> Vec<(RoomKey, Pin)> {
         let held = self.table.group(group);
         // Loaded inside the lock: a shard is published before any slot names it.
         let (set, ttl) = (self.set.load(), self.ttl());
-        let wanted = leaves.flat_map(|leaf| held.leaf(leaf));
+        let wanted = held.iter().filter(|(key, _)| leaf(key.leaf()));
         wanted.filter_map(|(key, slot)| Some((key, record(slot, &set, now, ttl)?))).collect()
     }
 
@@ -46,14 +46,21 @@ impl Router {
         for group in from.group()..=u8::MAX {
             let held = self.table.group(group);
             let set = self.set.load();
-            let first = if group == from.group() { from.leaf() } else { 0 };
-            let there = (first..=u8::MAX).flat_map(|leaf| held.leaf(leaf)).skip_while(|(key, _)| *key < from);
-            for (key, slot) in there {
-                let Some(pin) = record(slot, &set, now, ttl) else { continue };
-                if pins.len() == most {
-                    return (pins, Some(Cursor(key.0)));
-                }
-                pins.push((key, pin));
+            let there = held.iter().filter(|(key, slot)| *key >= from && !slot.is_past(now, ttl));
+            let mut keys: Vec<_> = there.map(|(key, _)| key).collect();
+            let room = most - pins.len();
+            let mut next = None;
+            if keys.len() > room {
+                next = Some(Cursor(keys.select_nth_unstable(room).1.0));
+                keys.truncate(room);
+            }
+            let listed = keys.into_iter().filter_map(|key| {
+                let slot = held.get(key)?;
+                Some((key, record(slot, &set, now, ttl)?))
+            });
+            pins.extend(listed);
+            if next.is_some() {
+                return (pins, next);
             }
         }
         (pins, None)

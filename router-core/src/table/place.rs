@@ -39,7 +39,10 @@ impl<'a> Place<'a> {
             if !table.reserve(max) {
                 return Err(Full);
             }
-            self.group.insert(self.key, slot);
+            if !self.group.add(self.key, slot) {
+                table.release();
+                return Err(Full);
+            }
             self.group.toggle(self.key, new);
             if comes {
                 table.came(comes_to);

@@ -24,8 +24,7 @@ const TIME_BITS: u32 = 48;
 const LATEST: u64 = (1 << TIME_BITS) - 1;
 const FLAG_BITS: u64 = 0xffff;
 
-/// A [`Pin`] and the tunnels that hold it. With its 16-byte key it takes 48 bytes; the table's leaves have few
-/// places to spare, so a million pins stay around 60 MB.
+/// A [`Pin`] and the tunnels that hold it. With its 16-byte key it takes 48 bytes.
 #[derive(Debug)]
 pub(crate) struct Slot {
     decider: u64,

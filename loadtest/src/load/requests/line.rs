@@ -61,13 +61,22 @@ enum State {
     Busy { room: usize, intended: Instant, since: Instant },
 }
 
+/// The room that a plan's request number `room` is for, as it stands in the query.
+pub(crate) fn name(seed: u64, room: usize) -> String {
+    format!("load-{seed:x}-{room}")
+}
+
+fn request(plan: &RequestPlan, room: usize) -> Vec<u8> {
+    get(&plan.target.to_string(), &format!("{}?room={}", plan.path, name(plan.seed, room)))
+}
+
 impl Lines {
     /// None open yet.
     pub(super) fn new(plan: &RequestPlan) -> Result<Self, LoadError> {
-        let host = plan.target.to_string();
-        let request = |room| get(&host, &format!("{}?room=load-{:x}-{room}", plan.path, plan.seed)).into_boxed_slice();
+        // Rooms that are asked for once need no request made beforehand.
+        let made = if plan.new_rooms { 0 } else { plan.rooms };
         Ok(Self {
-            requests: (0..plan.rooms).map(request).collect(),
+            requests: (0..made).map(|room| request(plan, room).into_boxed_slice()).collect(),
             reactor: Reactor::new()?,
             ready: Vec::new(),
             scratch: scratch(),
@@ -154,7 +163,11 @@ impl Lines {
     pub(super) fn send(&mut self, id: usize, room: usize, intended: Instant) {
         let Some(line) = self.lines[id].as_mut() else { return };
         line.state = State::Busy { room, intended, since: Instant::now() };
-        if let Err(error) = line.wire.send(&self.requests[room]) {
+        let sent = match self.requests.get(room) {
+            Some(request) => line.wire.send(request),
+            None => line.wire.send(&request(&self.plan, room)),
+        };
+        if let Err(error) = sent {
             self.broke(id, &error.to_string());
         }
     }

@@ -118,6 +118,11 @@ impl<W: Write> Encoder<W> {
         Ok(())
     }
 
+    /// What it writes to.
+    pub fn writer(&mut self) -> &mut W {
+        &mut self.to
+    }
+
     /// Writes the end of the records; returns the writer and the count of pins.
     ///
     /// # Errors

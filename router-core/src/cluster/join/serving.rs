@@ -1,4 +1,5 @@
-//! The other side of joining: handing out the table, chunk by chunk, as fast as each joiner takes it.
+//! The other side of joining: handing out the table, chunk by chunk, as fast as each joiner takes it but no faster than
+//! the whole takes [`HANDOVER_TICKS`]: a joiner has some seconds, and rooms that open meanwhile want the processor too.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -19,9 +20,20 @@ const MAX_WAITING: usize = 64;
 /// Bytes of a chunk at most: the bulk lane takes no frame of more than 32 KiB.
 const CHUNK: usize = 31 * 1024;
 
+/// Ticks (10 ms each) that a table takes at least, unless it is small: of the 5 s that a joiner has, 3.
+pub(super) const HANDOVER_TICKS: usize = 300;
+/// Chunks in each tick that any table gets.
+const LEAST_PER_TICK: usize = 6;
+
 /// How far one joiner is.
 #[derive(Debug, Default)]
 struct Cursor {
+    /// Chunks that may still go in this tick.
+    allowance: usize,
+    /// The bulk lane has room, but this tick's chunks are gone.
+    held_back: bool,
+    /// Chunks in a tick, by the size of the group read last.
+    per_tick: usize,
     /// Pins read from the table that do not fit the last chunk.
     rest: Vec<(RoomKey, Pin)>,
     /// The next group to read; 256 at the end.
@@ -54,6 +66,20 @@ impl Serving {
         out
     }
 
+    /// 10 ms have passed: more chunks may go.
+    pub(in crate::cluster) fn tick(&mut self, table: &impl PinSource) -> Vec<(ReplicaId, Message)> {
+        let mut ready = Vec::new();
+        for (to, cursor) in &mut self.served {
+            cursor.allowance = cursor.per_tick.max(LEAST_PER_TICK);
+            if std::mem::take(&mut cursor.held_back) {
+                ready.push(*to);
+            }
+        }
+        let mut out: Vec<_> = ready.into_iter().flat_map(|to| self.send(to, table)).collect();
+        out.extend(self.admit(table));
+        out
+    }
+
     /// A connection is gone; whoever waited may come in.
     pub(in crate::cluster) fn link_down(&mut self, to: ReplicaId, table: &impl PinSource) -> Vec<(ReplicaId, Message)> {
         self.served.remove(&to);
@@ -66,20 +92,25 @@ impl Serving {
         while self.served.len() < MAX_SERVED
             && let Some(next) = self.waiting.pop_front()
         {
-            self.served.insert(next, Cursor::default());
+            self.served.insert(next, Cursor { allowance: LEAST_PER_TICK, ..Cursor::default() });
             out.extend(self.send(next, table));
         }
         out
     }
 
-    /// One chunk, and the end behind the last one.
+    /// One chunk, and the end behind the last one; or nothing before the next tick.
     fn send(&mut self, to: ReplicaId, table: &impl PinSource) -> Vec<(ReplicaId, Message)> {
         let Some(cursor) = self.served.get_mut(&to) else { return Vec::new() };
+        let Some(allowance) = cursor.allowance.checked_sub(1) else {
+            cursor.held_back = true;
+            return Vec::new();
+        };
+        cursor.allowance = allowance;
         let pins = cursor.chunk(table);
         cursor.sent += pins.len() as u64;
         let mut out = Vec::new();
         if !pins.is_empty() {
-            out.push((to, Message::Pins(pins)));
+            out.push((to, Message::SnapshotPins(pins)));
         }
         if cursor.is_at_end() {
             out.push((to, Message::SnapshotEnd { pins: cursor.sent }));
@@ -108,6 +139,8 @@ impl Cursor {
             }
             let Ok(group) = u8::try_from(self.group) else { return chunk };
             self.rest = table.pins_of_group(group);
+            let bytes = self.rest.first().map_or(0, |(_, pin)| self.rest.len() * estimate(pin));
+            self.per_tick = (bytes * 256).div_ceil(CHUNK * HANDOVER_TICKS);
             self.group += 1;
         }
     }

@@ -5,6 +5,7 @@ use super::{
         message::Message,
         repair::testing::{Plain, key, pin, shard},
     },
+    serving::HANDOVER_TICKS,
     *,
 };
 use crate::{pin::Pin, room::RoomKey};
@@ -143,10 +144,16 @@ fn drain(
     table: &Plain,
 ) -> (Chunks, Vec<(ReplicaId, u64)>) {
     let (mut chunks, mut ends) = (Vec::new(), Vec::new());
-    while !messages.is_empty() {
+    loop {
+        if messages.is_empty() {
+            messages = serving.tick(table);
+        }
+        if messages.is_empty() {
+            break;
+        }
         let (to, message) = messages.remove(0);
         match message {
-            Message::Pins(pins) => {
+            Message::SnapshotPins(pins) => {
                 chunks.push((to, pins));
                 messages.extend(serving.drained(to, table));
             }
@@ -176,6 +183,32 @@ proptest! {
             prop_assert!((30 * 1024..=31 * 1024).contains(&(pins.len() * bytes)), "{}", pins.len());
         }
     }
+}
+
+/// Whoever takes everything at once still gets no more in a tick than its share.
+#[test]
+fn a_large_table_takes_its_time() {
+    let table = Plain::new((0..200_000).map(|n| (key(n), pin(&shard("a"), 1, n))));
+    let mut serving = Serving::default();
+    let mut waiting = serving.request(id(6), &table);
+    let (mut ticks, mut most, mut ended) = (0, 0, false);
+    while !ended {
+        let mut chunks = 0;
+        while let Some((to, message)) = waiting.pop() {
+            match message {
+                Message::SnapshotPins(_) => {
+                    chunks += 1;
+                    waiting.extend(serving.drained(to, &table));
+                }
+                Message::SnapshotEnd { pins } => ended = pins == 200_000,
+                other => panic!("{other:?}"),
+            }
+        }
+        most = most.max(chunks);
+        ticks += 1;
+        waiting = serving.tick(&table);
+    }
+    assert!((20..=HANDOVER_TICKS + 10).contains(&ticks) && most <= 8, "{ticks} ticks, up to {most} chunks in each");
 }
 
 #[test]

@@ -124,6 +124,10 @@ impl Message {
                 to.u64(*pins);
             }
             Self::Goodbye => to.u8(18),
+            Self::SnapshotPins(pins) => {
+                to.u8(19);
+                to.pins(pins);
+            }
         }
         to.0
     }
@@ -162,6 +166,7 @@ impl Message {
             16 => Self::SnapshotRequest,
             17 => Self::SnapshotEnd { pins: from.u64()? },
             18 => Self::Goodbye,
+            19 => Self::SnapshotPins(from.pins()?),
             value => return Err(DecodeError::Value { field: "message", value }),
         };
         match from.0.len() {

@@ -289,13 +289,16 @@ fn check(bench: &Bench) -> Result<(), TestCaseError> {
     let (mut digest, mut leaves) = ([0; 256], BTreeMap::new());
     let (mut rooms, mut held) = ([0; 16], 0);
     let set = bench.router.shards();
-    bench.router.table.for_each(|key, slot| {
-        let seed = placement::seed(set.name(slot.shard()).unwrap());
-        let fingerprint = slot.fingerprint(key, seed);
-        digest[usize::from(key.group())] ^= fingerprint;
-        *leaves.entry((key.group(), key.leaf())).or_default() ^= fingerprint;
-        rooms[usize::from(slot.shard().0)] += u32::from(!slot.is_ended());
-        held += 1;
+    let groups = (0..=u8::MAX).map(|group| bench.router.table.group(group));
+    groups.for_each(|group| {
+        group.iter().for_each(|(key, slot)| {
+            let seed = placement::seed(set.name(slot.shard()).unwrap());
+            let fingerprint = slot.fingerprint(key, seed);
+            digest[usize::from(key.group())] ^= fingerprint;
+            *leaves.entry((key.group(), key.leaf())).or_default() ^= fingerprint;
+            rooms[usize::from(slot.shard().0)] += u32::from(!slot.is_ended());
+            held += 1;
+        })
     });
     prop_assert_eq!(bench.router.len(), held);
     for (id, &count) in (0u16..).zip(&rooms) {

@@ -87,6 +87,7 @@ fn message() -> impl Strategy<Value = Message> {
         Just(Message::SnapshotRequest),
         any::<u64>().prop_map(|pins| Message::SnapshotEnd { pins }),
         Just(Message::Goodbye),
+        pins().prop_map(Message::SnapshotPins),
     ]
 }
 
