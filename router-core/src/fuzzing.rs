@@ -42,8 +42,11 @@ pub fn target(data: &[u8]) {
     }
 }
 
+/// A decoder by name, and what feeds it.
+pub type Entry = (&'static str, fn(&[u8]));
+
 /// All of them by name.
-pub const ALL: [(&str, fn(&[u8])); 5] =
+pub const ALL: [Entry; 5] =
     [("message", message), ("gossip", gossip), ("conversation", conversation), ("agent", agent), ("target", target)];
 
 #[cfg(test)]

@@ -298,7 +298,7 @@ fn check(bench: &Bench) -> Result<(), TestCaseError> {
             *leaves.entry((key.group(), key.leaf())).or_default() ^= fingerprint;
             rooms[usize::from(slot.shard().0)] += u32::from(!slot.is_ended());
             held += 1;
-        })
+        });
     });
     prop_assert_eq!(bench.router.len(), held);
     for (id, &count) in (0u16..).zip(&rooms) {
