@@ -12,7 +12,7 @@ use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
     events::Events,
-    lease::{Elector, KubeLease, Leadership, Timing, kube_api},
+    lease::{Elector, KubeLease, Timing, kube_api},
     media::HttpMedia,
     metrics::Metrics,
     reconcile::Context,
