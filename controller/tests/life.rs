@@ -1,4 +1,5 @@
 //! The controller against an API server: the double under paused time, or the cluster that `KUBECONFIG_TEST` names.
+#![allow(clippy::unwrap_used, reason = "all of this is tests, its helpers too")]
 
 #[path = "life/crash.rs"]
 mod crash;

@@ -4,7 +4,7 @@
 //! - No conference is on a shard when it is removed, unless its deadline has passed and a note said so.
 //! - However it went: when the faults end, there are as many shards as asked for, all of the last template.
 //!
-//! `ROOMPIN_PLAN_SEEDS=n` runs n seeds in place of 1,000; `ROOMPIN_PLAN_SEED=s` runs one and tells all that happens.
+//! `ROOMPIN_PLAN_SEEDS=n` runs n seeds in place of 2,000; `ROOMPIN_PLAN_SEED=s` runs one and tells all that happens.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -453,7 +453,7 @@ fn no_conference_is_cut_and_all_settles() {
         run(seed, true);
         return;
     }
-    let seeds = number("ROOMPIN_PLAN_SEEDS").unwrap_or(1000);
+    let seeds = number("ROOMPIN_PLAN_SEEDS").unwrap_or(2000);
     let next = AtomicU64::new(0);
     let work = || {
         let (mut removed, mut cut, mut crashes) = (0, 0, 0);

@@ -340,6 +340,8 @@ impl Kit {
 
     /// All of it, as far as two clusters that saw the same must agree: no versions, times, addresses and passwords.
     pub(crate) async fn state(&self) -> BTreeMap<String, String> {
+        // What has lost its owner goes a moment later.
+        tokio::time::sleep(MINUTE).await;
         let mut all = BTreeMap::new();
         for name in self.versions().await.into_keys() {
             let (kind, name) = name.split_once('/').unwrap();
