@@ -1,23 +1,22 @@
 //! One Jitsi: its shards, and what stands around them.
 
+mod report;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use kube::{
     Api, Resource, ResourceExt,
     api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions},
-    core::DeserializeGuard,
+    core::{DeserializeGuard, GroupVersionKind},
     runtime::controller::Action as Again,
 };
 use serde_json::{Value, json};
 
 use super::{Context, Error, RESYNC, guarded, write_status};
 use crate::{
-    api::{
-        Counts, JITSI_LABEL, Jitsi, JitsiShard, JitsiShardSpec, JitsiStatus, Phase, SHARD_LABEL, SIGNALLING_REVISION,
-        ShardSummary,
-    },
+    api::{JITSI_LABEL, Jitsi, JitsiShard, JitsiShardSpec, JitsiStatus, Phase, SHARD_LABEL, SIGNALLING_REVISION},
     apply::{self, Live, MANAGER, apply, prune, read, write},
-    build::{self, Component, JitsiInput, JitsiSecrets, jitsi_selector, signalling_revision},
+    build::{self, JitsiInput, JitsiSecrets, signalling_revision},
     observe,
     plan::{
         Note,
@@ -32,7 +31,7 @@ use crate::{
 /// # Errors
 /// When something cannot be read or written. The next call goes on from there.
 pub async fn reconcile(object: Arc<DeserializeGuard<Jitsi>>, context: Arc<Context>) -> Result<Again, Error> {
-    let cached = guarded(&object)?;
+    let cached = guarded(&context, &object).await?;
     let (name, namespace) = (cached.name_any(), cached.namespace().unwrap_or_default());
     let api: Api<Jitsi> = Api::namespaced(context.client.clone(), &namespace);
     let Some(jitsi) = read("get the Jitsi", api.get_opt(&name)).await? else { return Ok(Again::await_change()) };
@@ -77,16 +76,27 @@ struct Step<'a> {
     live: Live,
     /// All that are in the namespace: a name is taken, whoever owns it.
     all: Vec<JitsiShard>,
+    /// Names of those that cannot be read. They are left alone, and must not keep the others from being looked after.
+    unreadable: Vec<String>,
 }
 
 impl<'a> Step<'a> {
     async fn new(context: &'a Context, jitsi: &'a Jitsi, model: JitsiModel) -> Result<Self, Error> {
         let kinds = observe::kinds(&context.client).await?;
         let selector = format!("{JITSI_LABEL}={},!{SHARD_LABEL}", model.name);
-        let live = Live::list(&context.client, &model.namespace, &apply::owned_kinds(kinds), &selector).await?;
-        let api: Api<JitsiShard> = Api::namespaced(context.client.clone(), &model.namespace);
-        let all = read("list the JitsiShards", api.list(&ListParams::default())).await?.items;
-        Ok(Self { context, jitsi, model, kinds, live, all })
+        let mut live = Live::list(&context.client, &model.namespace, &apply::owned_kinds(kinds), &selector).await?;
+        let secrets = ["mesh-key", "admin"]
+            .map(|suffix| (GroupVersionKind::gvk("", "v1", "Secret"), format!("{}-proxy-{suffix}", model.name)));
+        live.look_for(&context.client, &model.namespace, &secrets).await?;
+        let api: Api<DeserializeGuard<JitsiShard>> = Api::namespaced(context.client.clone(), &model.namespace);
+        let (mut all, mut unreadable) = (Vec::new(), Vec::new());
+        for shard in read("list the JitsiShards", api.list(&ListParams::default())).await?.items {
+            match shard.0 {
+                Ok(shard) => all.push(shard),
+                Err(invalid) => unreadable.extend(invalid.metadata.name),
+            }
+        }
+        Ok(Self { context, jitsi, model, kinds, live, all, unreadable })
     }
 
     fn owns(&self, shard: &JitsiShard) -> bool {
@@ -95,7 +105,10 @@ impl<'a> Step<'a> {
     }
 
     fn ordinal(&self, shard: &JitsiShard) -> Option<u32> {
-        let name = shard.name_any();
+        self.ordinal_in(&shard.name_any())
+    }
+
+    fn ordinal_in(&self, name: &str) -> Option<u32> {
         let number = name.strip_prefix(&self.model.name)?.strip_prefix('-')?;
         number.parse().ok().filter(|ordinal: &u32| ordinal.to_string() == number)
     }
@@ -175,6 +188,7 @@ impl<'a> Step<'a> {
         } else {
             // A name that somebody else's shard has is taken too.
             let strangers = self.all.iter().filter(|shard| !self.owns(shard)).filter_map(|shard| self.ordinal(shard));
+            let strangers = strangers.chain(self.unreadable.iter().filter_map(|name| self.ordinal_in(name)));
             shards::plan_beside(
                 Wanted { shards: self.model.shards, at_once: !self.model.graceful_upgrade },
                 &view,
@@ -321,108 +335,5 @@ impl<'a> Step<'a> {
         let patch = Patch::Apply(&document);
         write(&self.context.leadership, &what, self.shards().patch(name, &params, &patch)).await?;
         Ok(())
-    }
-
-    fn status(&self, view: &[Shard], plan: &Plan) -> JitsiStatus {
-        let old = self.jitsi.status.clone().unwrap_or_default();
-        let owned: Vec<_> = self.all.iter().filter(|shard| self.owns(shard)).collect();
-        let number = |pick: &dyn Fn(&Shard) -> bool| {
-            i32::try_from(view.iter().filter(|shard| pick(shard)).count()).unwrap_or(i32::MAX)
-        };
-        let leaving = |shard: &Shard| shard.drain || shard.deleting;
-        let ready = number(&|shard| shard.phase == Some(Phase::Ready) && !leaving(shard));
-        let settled = plan.actions.is_empty() && plan.waiting_for.is_none();
-        let enough = usize::try_from(ready).unwrap_or_default() >= self.model.shards;
-        let phase = match (self.model.paused, settled, enough) {
-            (true, _, _) => Phase::Paused,
-            (_, true, true) => Phase::Ready,
-            (_, _, _) if ready == 0 && old.ready_shards == 0 && self.model.shards > 0 => Phase::Starting,
-            (_, _, _) if ready == 0 && self.model.shards > 0 => Phase::Degraded,
-            _ => Phase::Progressing,
-        };
-        let waiting_for = if self.model.paused {
-            None
-        } else if let (true, None) = (!plan.actions.is_empty(), &plan.waiting_for) {
-            Some("its shards to follow what was just decided".to_owned())
-        } else {
-            plan.waiting_for.clone()
-        };
-        let proxies: Option<Counts> = observe::counts(&self.live, &self.model.name, Component::Proxy);
-        let summaries: Vec<ShardSummary> = owned
-            .iter()
-            .map(|shard| {
-                let status = shard.status.clone().unwrap_or_default();
-                let name = shard.name_any();
-                ShardSummary {
-                    up_to_date: view.iter().any(|one| one.name == name && one.current && !one.differs),
-                    name,
-                    phase: status.phase,
-                    region: status.region,
-                    conferences: status.conferences,
-                }
-            })
-            .collect();
-        // Unknown on one is unknown in sum.
-        let conferences = summaries.iter().map(|summary| summary.conferences).sum::<Option<i64>>();
-        let revision = Some(env!("CARGO_PKG_VERSION").to_owned());
-        JitsiStatus {
-            observed_generation: self.jitsi.metadata.generation,
-            phase: Some(phase),
-            waiting_for: waiting_for.clone(),
-            shards: i32::try_from(owned.len()).unwrap_or(i32::MAX),
-            ready_shards: ready,
-            draining_shards: number(&leaving),
-            updated_shards: number(&|shard| shard.current && !shard.differs),
-            conferences,
-            selector: Some(jitsi_selector(&self.model.name)),
-            proxies,
-            shard_statuses: summaries,
-            last_applied_revision: if phase == Phase::Ready { revision.clone() } else { old.last_applied_revision },
-            last_attempted_revision: revision,
-            conditions: conditions(
-                &old.conditions,
-                self.facts(&owned, phase, ready, waiting_for.as_deref()),
-                self.jitsi.metadata.generation,
-                self.context.now(),
-            ),
-        }
-    }
-
-    fn facts(&self, owned: &[&JitsiShard], phase: Phase, ready: i32, waiting: Option<&str>) -> Vec<Fact> {
-        let wanted = self.model.shards;
-        let sentence = match waiting {
-            Some(waiting) => format!("{ready} of {wanted} shards are ready; waiting for {waiting}."),
-            None => format!("{ready} of {wanted} shards are ready."),
-        };
-        let all_ready = usize::try_from(ready).unwrap_or_default() >= wanted;
-        let of_shards = |kind: &'static str| {
-            let holding = owned.iter().filter(|shard| {
-                let conditions = shard.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-                conditions.iter().any(|condition| condition.type_ == kind && condition.status == "True")
-            });
-            let number = holding.count();
-            let holds = number > 0 || wanted == 0;
-            let reason = if holds { "Available" } else { "NoneAvailable" };
-            Fact::new(kind, holds, reason, format!("So it is on {number} of {} shards.", owned.len()))
-        };
-        vec![
-            Fact::new(kinds::READY, all_ready, if all_ready { "ShardsReady" } else { "ShardsMissing" }, sentence),
-            of_shards(kinds::SIGNALLING),
-            of_shards(kinds::BRIDGES),
-            of_shards(kinds::RECORDERS),
-            match (phase, waiting) {
-                (Phase::Paused, _) | (_, None) => {
-                    Fact::new(kinds::PROGRESSING, false, "Settled", "Nothing is being changed.")
-                }
-                (_, Some(waiting)) => {
-                    Fact::new(kinds::PROGRESSING, true, "Changing", format!("Waiting for {waiting}."))
-                }
-            },
-            if self.model.paused {
-                Fact::new(kinds::PAUSED, true, "Asked", "spec.paused: nothing is changed.")
-            } else {
-                Fact::new(kinds::PAUSED, false, "NotAsked", "It is looked after.")
-            },
-        ]
     }
 }

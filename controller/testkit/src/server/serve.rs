@@ -164,7 +164,7 @@ fn resource_answer(
         }
         let core = shared.core();
         let listed = core.list(&resource, &scope, &call.query)?;
-        return Ok(respond::json(200, &view.list(&resource, listed.items, listed.meta, core.clock.now())));
+        return Ok(respond::json(200, &view.list(&resource, &listed.items, &listed.meta, core.clock.now())));
     }
     let response = one(shared, call, target, &resource, view);
     shared.announce();
@@ -264,7 +264,7 @@ fn delete_all(
     }
     core.settle();
     let now = core.clock.now();
-    Ok(respond::json(200, &view.list(resource, items, listed.meta, now)))
+    Ok(respond::json(200, &view.list(resource, &items, &listed.meta, now)))
 }
 
 /// The field manager: as given, else the user agent's first word, as the real server takes it.
