@@ -14,7 +14,11 @@ use k8s_openapi::api::{
 use kube::{
     Api, Client, Config, Resource,
     core::DeserializeGuard,
-    runtime::{Controller, controller::Action, watcher},
+    runtime::{
+        Controller,
+        controller::{self, Action},
+        watcher,
+    },
 };
 use tokio::{net::TcpListener, sync::watch};
 
@@ -210,9 +214,11 @@ async fn timed<K: Kind, F: Future<Output = Result<Action, Error>>>(
     answer
 }
 
-fn log<K: std::fmt::Debug, E: std::error::Error + 'static>(result: Result<(K, Action), E>) {
+fn log<K: std::fmt::Debug>(result: Result<(K, Action), controller::Error<Error, watcher::Error>>) {
     match result {
         Ok((object, action)) => tracing::debug!(?object, ?action, "looked at"),
+        // What it owned still went away when it was gone itself.
+        Err(controller::Error::ObjectNotFound(object)) => tracing::debug!(%object, "is gone"),
         Err(error) => {
             let mut text = error.to_string();
             let mut source = error.source();

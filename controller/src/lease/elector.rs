@@ -102,7 +102,11 @@ impl<A: LeaseApi> Elector<A> {
             (State::Following { holder: was }, State::Following { holder: Some(holder) })
                 if was.as_ref() != Some(holder) =>
             {
-                tracing::info!(holder, "another replica leads");
+                if self.machine.is_me(holder) {
+                    tracing::info!("the lease is new; this replica leads when no holder of an older one can be left");
+                } else {
+                    tracing::info!(holder, "another replica leads");
+                }
             }
             _ => {}
         }
