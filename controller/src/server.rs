@@ -221,7 +221,7 @@ fn log<K: std::fmt::Debug>(result: Result<(K, Action), controller::Error<Error, 
         Err(controller::Error::ObjectNotFound(object)) => tracing::debug!(%object, "is gone"),
         Err(error) => {
             let mut text = error.to_string();
-            let mut source = error.source();
+            let mut source = std::error::Error::source(&error);
             while let Some(inner) = source {
                 text = format!("{text}: {inner}");
                 source = inner.source();

@@ -1,5 +1,7 @@
 //! The controller against an API server: the double under paused time, or the cluster that `KUBECONFIG_TEST` names.
 
+#[path = "life/access.rs"]
+mod access;
 #[path = "life/kit.rs"]
 mod kit;
 
