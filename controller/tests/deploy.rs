@@ -8,7 +8,7 @@ mod render;
 #[path = "deploy/rules.rs"]
 mod rules;
 
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use controller::{
     api::Jitsi,
@@ -184,12 +184,12 @@ fn the_rules_are_the_same_everywhere() {
 }
 
 /// The real parser of roompin-proxy on a configuration whose files are in `folder` instead of in the pod.
-fn parse(text: &str, folder: &Path) -> proxy::config::Config {
-    let text = text.replace("/etc/roompin", folder.to_str().unwrap());
+fn parse(text: &str, folder: &Path) {
+    let here = folder.to_str().unwrap();
+    let text = text.replace("/etc/roompin", here).replace("/var/lib/roompin", here);
     let loaded = proxy::config::Config::parse(&text, &folder.join("roompin.yaml"));
     let loaded = loaded.unwrap_or_else(|errors| panic!("{errors}\n{text}"));
     assert!(loaded.warnings.is_empty(), "{:?}\n{text}", loaded.warnings);
-    loaded.config
 }
 
 /// Writes what a Secret holds to where a pod would see it.
@@ -197,7 +197,10 @@ fn mount(secret: &Value, folder: &Path) {
     let secret: Secret = serde_json::from_value(secret.clone()).unwrap();
     fs::create_dir_all(folder).unwrap();
     for (file, bytes) in secret.data.unwrap() {
-        fs::write(folder.join(file), bytes.0).unwrap();
+        let _ = fs::remove_file(folder.join(&file));
+        fs::write(folder.join(&file), bytes.0).unwrap();
+        // As both have it: `defaultMode` 0440.
+        fs::set_permissions(folder.join(file), fs::Permissions::from_mode(0o440)).unwrap();
     }
 }
 

@@ -26,7 +26,7 @@ struct Seen {
 type Shared = Arc<Mutex<Seen>>;
 
 /// Answers until it is dropped.
-pub async fn answer(client: Client) {
+pub(crate) async fn answer(client: Client) {
     let (pods, services): (Api<Pod>, Api<Service>) = (Api::all(client.clone()), Api::all(client));
     let seen = Shared::default();
     let mut listening: BTreeMap<IpAddr, Listening> = BTreeMap::new();
