@@ -88,6 +88,7 @@ impl<A: LeaseApi> Elector<A> {
 
     fn decide(&mut self, event: Event) -> Step {
         let now: Duration = self.origin.elapsed();
+        let leaving = matches!(event, Event::Release);
         let step = self.machine.handle(now, (self.wall)(), event);
         let state = match self.machine.leads_until() {
             Some(until) => State::Leading { until: self.origin + until },
@@ -96,6 +97,9 @@ impl<A: LeaseApi> Elector<A> {
         let was = self.state.send_replace(state.clone());
         match (&was, &state) {
             (State::Following { .. }, State::Leading { .. }) => tracing::info!("this replica leads now"),
+            (State::Leading { .. }, State::Following { .. }) if leaving => {
+                tracing::info!("this replica lets go of the lease");
+            }
             (State::Leading { .. }, State::Following { holder }) => {
                 tracing::warn!(holder = holder.as_deref().unwrap_or("nobody"), "this replica does not lead any more");
             }
