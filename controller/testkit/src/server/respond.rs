@@ -60,13 +60,13 @@ impl View {
             Self::Partial => partial(&shown),
             Self::Table => {
                 let revision = shown["metadata"]["resourceVersion"].clone();
-                table::table(resource, &[shown], json!({ "resourceVersion": revision }), now, columns)
+                table::table(resource, &[shown], &json!({ "resourceVersion": revision }), now, columns)
             }
         }
     }
 
     /// A list in this form.
-    pub(crate) fn list(self, resource: &Resource, items: Vec<Value>, meta: Value, now: jiff::Timestamp) -> Value {
+    pub(crate) fn list(self, resource: &Resource, items: &[Value], meta: &Value, now: jiff::Timestamp) -> Value {
         match self {
             Self::Full => {
                 json!({ "kind": resource.list_kind, "apiVersion": resource.api_version(), "metadata": meta, "items": items })
@@ -75,7 +75,7 @@ impl View {
                 "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": meta,
                 "items": items.iter().map(partial).collect::<Vec<_>>(),
             }),
-            Self::Table => table::table(resource, &items, meta, now, true),
+            Self::Table => table::table(resource, items, meta, now, true),
         }
     }
 }

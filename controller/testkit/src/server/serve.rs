@@ -164,7 +164,7 @@ fn resource_answer(
         }
         let core = shared.core();
         let listed = core.list(&resource, &scope, &call.query)?;
-        return Ok(respond::json(200, &view.list(&resource, listed.items, listed.meta, core.clock.now())));
+        return Ok(respond::json(200, &view.list(&resource, &listed.items, &listed.meta, core.clock.now())));
     }
     let response = one(shared, call, target, &resource, view);
     shared.announce();
@@ -185,6 +185,7 @@ fn one(
     if resource.namespaced && namespace.is_empty() {
         return Err(Failure::method_not_allowed());
     }
+    json_only(call)?;
     let options = WriteOptions {
         dry_run: call.query.dry_run,
         manager: manager(call),
@@ -246,6 +247,16 @@ fn one(
     Ok(respond::with_warnings(response, &written.warnings))
 }
 
+/// Documents come as JSON; protobuf (which `kubectl create namespace` sends) is not spoken here.
+fn json_only(call: &Call) -> Result<(), Failure> {
+    let kind = header_text(&call.headers, header::CONTENT_TYPE).split(';').next().unwrap_or_default().trim();
+    if !matches!(call.method.as_str(), "POST" | "PUT") || matches!(kind, "" | "application/json") {
+        return Ok(());
+    }
+    let message = "the body of the request was in an unknown format - accepted media types include: application/json";
+    Err(Failure::new(415, "UnsupportedMediaType", message))
+}
+
 fn delete_all(
     core: &mut super::core::Core,
     call: &Call,
@@ -264,7 +275,7 @@ fn delete_all(
     }
     core.settle();
     let now = core.clock.now();
-    Ok(respond::json(200, &view.list(resource, items, listed.meta, now)))
+    Ok(respond::json(200, &view.list(resource, &items, &listed.meta, now)))
 }
 
 /// The field manager: as given, else the user agent's first word, as the real server takes it.

@@ -20,7 +20,7 @@ pub(crate) fn since(value: &Value, now: Timestamp) -> String {
 }
 
 /// Objects as a table.
-pub(crate) fn table(resource: &Resource, items: &[Value], meta: Value, now: Timestamp, columns: bool) -> Value {
+pub(crate) fn table(resource: &Resource, items: &[Value], meta: &Value, now: Timestamp, columns: bool) -> Value {
     let rows: Vec<Value> = items
         .iter()
         .map(|object| {
