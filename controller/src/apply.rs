@@ -176,6 +176,30 @@ impl Live {
         Ok(Self(objects.collect()))
     }
 
+    /// Adds those of these objects that are there without the labels: somebody may have taken them off, and what hangs on
+    /// an object (its passwords, say) must not be decided as if there were none.
+    ///
+    /// # Errors
+    /// When the API does not say.
+    pub async fn look_for(
+        &mut self,
+        client: &Client,
+        namespace: &str,
+        objects: &[(GroupVersionKind, String)],
+    ) -> Result<(), Error> {
+        for (kind, name) in objects {
+            if self.get(&kind.kind, name).is_some() {
+                continue;
+            }
+            let api: Api<DynamicObject> =
+                Api::namespaced_with(client.clone(), namespace, &ApiResource::from_gvk(kind));
+            if let Some(found) = read(&format!("get {} {name}", kind.kind), api.get_opt(name)).await? {
+                self.0.insert((kind.kind.clone(), name.clone()), found);
+            }
+        }
+        Ok(())
+    }
+
     /// One object.
     #[must_use]
     pub fn get(&self, kind: &str, name: &str) -> Option<&DynamicObject> {

@@ -27,6 +27,7 @@ use crate::{
     lease::Leadership,
     media::Media,
     metrics::Metrics,
+    plan::Note,
     validate::Defaults,
 };
 
@@ -111,9 +112,20 @@ pub fn retry_after(error: &Error, failures: u32) -> Action {
     }
 }
 
-/// What a guard holds.
-fn guarded<K: Clone>(object: &DeserializeGuard<K>) -> Result<&K, Error> {
-    object.0.as_ref().map_err(|invalid| Error::Malformed(invalid.error.clone()))
+/// What a guard holds. What cannot be read is told to people, and left alone until somebody changes it.
+async fn guarded<'a, K>(context: &Context, object: &'a DeserializeGuard<K>) -> Result<&'a K, Error>
+where
+    K: Resource<DynamicType = ()>,
+{
+    match &object.0 {
+        Ok(read) => Ok(read),
+        Err(invalid) => {
+            let error = Error::Malformed(invalid.error.clone());
+            let note = Note::warning("Malformed", format!("{error}. Nothing about it is changed until it is put right."));
+            context.events.publish(&object.object_ref(&()), &[note]).await;
+            Err(error)
+        }
+    }
 }
 
 /// Writes a status if it differs, on exactly the version that was read. The answer is the object's new version.

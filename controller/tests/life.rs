@@ -1,9 +1,15 @@
 //! The controller against an API server: the double under paused time, or the cluster that `KUBECONFIG_TEST` names.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 #[path = "life/access.rs"]
 mod access;
 #[path = "life/kit.rs"]
 mod kit;
+#[path = "life/repair.rs"]
+mod repair;
+#[path = "life/trouble.rs"]
+mod trouble;
 
 use std::{
     collections::BTreeSet,
@@ -84,6 +90,7 @@ async fn a_shard_goes_only_when_its_last_conference_has_ended() {
     kit.gone("jitsi-sample-2").await;
     kit.ready(2).await;
     assert!(!kit.reasons().await.contains(&"DrainDeadlineExceeded".to_owned()));
+    assert_eq!(kit.cut(), BTreeSet::new(), "nobody was on a shard when it was deleted");
     controller.end().await;
 }
 
@@ -93,8 +100,7 @@ async fn at_the_deadline_a_shard_goes_and_an_event_says_so() {
     let kit = Kit::start().await;
     let controller = kit.run("one").await;
     kit.apply_sample().await;
-    let short = json!({"spec": {"drainDeadline": "12m", "shards": 2}});
-    kit.jitsis().patch("jitsi-sample", &PatchParams::default(), &Patch::Merge(&short)).await.unwrap();
+    kit.merge(json!({"spec": {"drainDeadline": "12m", "shards": 2}})).await;
     kit.ready(2).await;
     kit.set_conferences("jitsi-sample-1", 5).await;
     kit.shards().delete("jitsi-sample-1", &DeleteParams::default()).await.unwrap();
@@ -112,6 +118,9 @@ async fn at_the_deadline_a_shard_goes_and_an_event_says_so() {
     .await;
     // Its Jitsi wants two, so another one is made.
     kit.ready(2).await;
+    if kit::on_the_double() {
+        assert_eq!(kit.cut(), BTreeSet::from(["jitsi-sample-1".to_owned()]), "this one, and it was told");
+    }
     controller.end().await;
 }
 
@@ -199,6 +208,7 @@ async fn die_after(writes: u32) -> (bool, BTreeSet<String>) {
         kit.finish_add_and_remove().await;
         next.end().await;
     }
+    assert_eq!(kit.cut(), BTreeSet::new());
     (died, kit.names().await)
 }
 

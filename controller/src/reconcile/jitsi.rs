@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use kube::{
     Api, Resource, ResourceExt,
     api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions},
-    core::DeserializeGuard,
+    core::{DeserializeGuard, GroupVersionKind},
     runtime::controller::Action as Again,
 };
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ use crate::{
 /// # Errors
 /// When something cannot be read or written. The next call goes on from there.
 pub async fn reconcile(object: Arc<DeserializeGuard<Jitsi>>, context: Arc<Context>) -> Result<Again, Error> {
-    let cached = guarded(&object)?;
+    let cached = guarded(&context, &object).await?;
     let (name, namespace) = (cached.name_any(), cached.namespace().unwrap_or_default());
     let api: Api<Jitsi> = Api::namespaced(context.client.clone(), &namespace);
     let Some(jitsi) = read("get the Jitsi", api.get_opt(&name)).await? else { return Ok(Again::await_change()) };
@@ -77,16 +77,27 @@ struct Step<'a> {
     live: Live,
     /// All that are in the namespace: a name is taken, whoever owns it.
     all: Vec<JitsiShard>,
+    /// Names of those that cannot be read. They are left alone, and must not keep the others from being looked after.
+    unreadable: Vec<String>,
 }
 
 impl<'a> Step<'a> {
     async fn new(context: &'a Context, jitsi: &'a Jitsi, model: JitsiModel) -> Result<Self, Error> {
         let kinds = observe::kinds(&context.client).await?;
         let selector = format!("{JITSI_LABEL}={},!{SHARD_LABEL}", model.name);
-        let live = Live::list(&context.client, &model.namespace, &apply::owned_kinds(kinds), &selector).await?;
-        let api: Api<JitsiShard> = Api::namespaced(context.client.clone(), &model.namespace);
-        let all = read("list the JitsiShards", api.list(&ListParams::default())).await?.items;
-        Ok(Self { context, jitsi, model, kinds, live, all })
+        let mut live = Live::list(&context.client, &model.namespace, &apply::owned_kinds(kinds), &selector).await?;
+        let secrets = ["mesh-key", "admin"]
+            .map(|suffix| (GroupVersionKind::gvk("", "v1", "Secret"), format!("{}-proxy-{suffix}", model.name)));
+        live.look_for(&context.client, &model.namespace, &secrets).await?;
+        let api: Api<DeserializeGuard<JitsiShard>> = Api::namespaced(context.client.clone(), &model.namespace);
+        let (mut all, mut unreadable) = (Vec::new(), Vec::new());
+        for shard in read("list the JitsiShards", api.list(&ListParams::default())).await?.items {
+            match shard.0 {
+                Ok(shard) => all.push(shard),
+                Err(invalid) => unreadable.extend(invalid.metadata.name),
+            }
+        }
+        Ok(Self { context, jitsi, model, kinds, live, all, unreadable })
     }
 
     fn owns(&self, shard: &JitsiShard) -> bool {
@@ -95,7 +106,10 @@ impl<'a> Step<'a> {
     }
 
     fn ordinal(&self, shard: &JitsiShard) -> Option<u32> {
-        let name = shard.name_any();
+        self.ordinal_in(&shard.name_any())
+    }
+
+    fn ordinal_in(&self, name: &str) -> Option<u32> {
         let number = name.strip_prefix(&self.model.name)?.strip_prefix('-')?;
         number.parse().ok().filter(|ordinal: &u32| ordinal.to_string() == number)
     }
@@ -175,6 +189,7 @@ impl<'a> Step<'a> {
         } else {
             // A name that somebody else's shard has is taken too.
             let strangers = self.all.iter().filter(|shard| !self.owns(shard)).filter_map(|shard| self.ordinal(shard));
+            let strangers = strangers.chain(self.unreadable.iter().filter_map(|name| self.ordinal_in(name)));
             shards::plan_beside(
                 Wanted { shards: self.model.shards, at_once: !self.model.graceful_upgrade },
                 &view,

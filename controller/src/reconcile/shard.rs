@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{
     Api, Resource, ResourceExt,
     api::{Patch, PatchParams},
-    core::DeserializeGuard,
+    core::{DeserializeGuard, GroupVersionKind},
     runtime::controller::Action,
 };
 use serde_json::json;
@@ -42,7 +42,7 @@ const COUNT: Duration = Duration::from_secs(60);
 /// # Errors
 /// When something cannot be read or written. The next call goes on from there.
 pub async fn reconcile(object: Arc<DeserializeGuard<JitsiShard>>, context: Arc<Context>) -> Result<Action, Error> {
-    let cached = guarded(&object)?;
+    let cached = guarded(&context, &object).await?;
     let (name, namespace) = (cached.name_any(), cached.namespace().unwrap_or_default());
     let api: Api<JitsiShard> = Api::namespaced(context.client.clone(), &namespace);
     let Some(shard) = read("get the JitsiShard", api.get_opt(&name)).await? else {
@@ -93,10 +93,21 @@ impl<'a> Step<'a> {
         let (name, namespace) = (shard.name_any(), shard.namespace().unwrap_or_default());
         let kinds = observe::kinds(&context.client).await?;
         let selector = format!("{SHARD_LABEL}={name}");
-        let live = Live::list(&context.client, &namespace, &apply::owned_kinds(kinds), &selector).await?;
+        let mut live = Live::list(&context.client, &namespace, &apply::owned_kinds(kinds), &selector).await?;
         let needs = validate::needs(&shard.spec.template);
         let existing = observe::existing(&context.client, &namespace, &needs).await?;
         let model = validate::shard(&shard, &context.defaults, Some(&existing));
+        let part = |group: &str, kind: &str, part| (GroupVersionKind::gvk(group, "v1", kind), build::name(&name, part));
+        let mut crucial = vec![
+            part("", "Service", Component::Web),
+            part("apps", "Deployment", Component::Web),
+            part("apps", "Deployment", Component::Jicofo),
+            part("apps", "StatefulSet", Component::Prosody),
+        ];
+        if let Ok(model) = &model {
+            crucial.push((GroupVersionKind::gvk("", "v1", "Secret"), model.secret.clone()));
+        }
+        live.look_for(&context.client, &namespace, &crucial).await?;
         let status = shard.status.clone().unwrap_or_default();
         let told = observe::told(&live, &name);
         let answers = observe::answers(&live, &name);

@@ -69,7 +69,7 @@ pub(crate) struct Shared {
     changed: tokio::sync::watch::Sender<u64>,
     dropped: tokio::sync::watch::Sender<u64>,
     settings: Mutex<Settings>,
-    seen: Mutex<Vec<Seen>>,
+    seen: Mutex<Vec<(Timestamp, Seen)>>,
     interceptor: RwLock<Option<Arc<dyn Interceptor>>>,
 }
 
@@ -105,11 +105,12 @@ impl Shared {
         if seen.resource.is_empty() {
             return;
         }
+        let now = self.core().clock.now();
         let mut all = lock(&self.seen);
         if all.len() >= REMEMBERED {
             all.drain(..REMEMBERED / 2);
         }
-        all.push(seen.clone());
+        all.push((now, seen.clone()));
     }
 }
 
@@ -174,11 +175,16 @@ impl ApiServer {
 
     /// Every request for a resource so far, discovery left out.
     pub fn requests(&self) -> Vec<Seen> {
-        lock(&self.0.seen).clone()
+        lock(&self.0.seen).iter().map(|(_, seen)| seen.clone()).collect()
     }
 
     /// Takes and forgets the requests seen so far.
     pub fn take_requests(&self) -> Vec<Seen> {
+        self.take_timed_requests().into_iter().map(|(_, seen)| seen).collect()
+    }
+
+    /// Takes and forgets the requests seen so far, each with its time by the server's clock.
+    pub fn take_timed_requests(&self) -> Vec<(Timestamp, Seen)> {
         std::mem::take(&mut lock(&self.0.seen))
     }
 

@@ -1,5 +1,8 @@
 //! A Jitsi on an API server, with people in it who are made up.
 
+#[path = "people.rs"]
+mod people;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
@@ -7,92 +10,32 @@ use std::{
 };
 
 use controller::{
-    api::{Jitsi, JitsiShard, JitsiStatus, Phase, SHARD_LABEL, SHARD_STATE_LABEL, ShardState},
+    api::{Jitsi, JitsiShard, JitsiStatus, Phase},
     apply::{self, Live},
     build::Kinds,
     crds,
     events::Events,
     lease::{Elector, KubeLease, Leadership, Timing},
-    media::Media,
     metrics::Metrics,
-    plan::drain::ProxyShard,
     reconcile::Context,
     server::lead,
     validate::Defaults,
 };
-use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use k8s_openapi::api::{
-    core::v1::{Pod, Service},
-    events::v1::Event,
-};
+use k8s_openapi::api::{core, events::v1::Event};
 use kube::{
     Api, Client, ResourceExt,
     api::{DynamicObject, ListParams, Patch, PatchParams},
 };
 use serde_json::json;
-use testkit::{Actors, Faults, Harness};
+use testkit::{Actors, ApiServer, Faults, Harness, harness::Raw};
 use tokio::{sync::watch, task::JoinHandle};
+
+use self::people::Stub;
 
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 /// Long enough for anything that does not wait for people.
 const SOON: Duration = Duration::from_secs(600);
-
-/// What is on the shards, as jicofo and the proxies say.
-#[derive(Default)]
-struct People {
-    conferences: BTreeMap<String, Result<u64, String>>,
-    discovery: BTreeMap<String, ShardState>,
-    shard_of: BTreeMap<String, String>,
-}
-
-#[derive(Clone, Default)]
-struct Stub(Arc<Mutex<People>>);
-
-impl Media for Stub {
-    fn conferences<'a>(&'a self, ip: &'a str) -> BoxFuture<'a, Result<u64, String>> {
-        let people = self.0.lock().unwrap();
-        let shard = people.shard_of.get(ip).cloned().ok_or_else(|| "no connection".to_owned());
-        let answer = shard.and_then(|shard| people.conferences.get(&shard).cloned().unwrap_or(Ok(0)));
-        Box::pin(async move { answer })
-    }
-
-    fn shard<'a>(&'a self, _: &'a str, shard: &'a str) -> BoxFuture<'a, Result<Option<ProxyShard>, String>> {
-        let people = self.0.lock().unwrap();
-        let on_it = people.conferences.get(shard).cloned().unwrap_or(Ok(0)).unwrap_or_default();
-        let known = people.discovery.get(shard).copied();
-        let answer = known.map(|discovery| ProxyShard { discovery, rooms: on_it, tunnels: 3 * on_it });
-        Box::pin(async move { Ok(answer) })
-    }
-}
-
-/// Watches labels as proxies do, two seconds late.
-async fn listen(stub: Stub, client: Client, namespace: String) {
-    let services: Api<Service> = Api::namespaced(client.clone(), &namespace);
-    let pods: Api<Pod> = Api::namespaced(client, &namespace);
-    loop {
-        let labelled = services.list(&ListParams::default().labels(SHARD_STATE_LABEL)).await;
-        let focus = pods.list(&ListParams::default().labels("app.kubernetes.io/component=jicofo")).await;
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        let (Ok(labelled), Ok(focus)) = (labelled, focus) else { continue };
-        let mut people = stub.0.lock().unwrap();
-        people.discovery = labelled
-            .iter()
-            .filter_map(|service| {
-                let state = match service.labels()[SHARD_STATE_LABEL].as_str() {
-                    "ready" => ShardState::Ready,
-                    "draining" => ShardState::Draining,
-                    _ => ShardState::Down,
-                };
-                Some((service.labels().get(SHARD_LABEL)?.clone(), state))
-            })
-            .collect();
-        people.shard_of = focus
-            .iter()
-            .filter_map(|pod| Some((pod.status.as_ref()?.pod_ip.clone()?, pod.labels().get(SHARD_LABEL)?.clone())))
-            .collect();
-    }
-}
 
 pub(crate) struct Running {
     end: watch::Sender<bool>,
@@ -127,11 +70,19 @@ pub(crate) struct Kit {
     stub: Stub,
     listener: JoinHandle<()>,
     writes: Mutex<Vec<(String, String)>>,
+    counted: Mutex<BTreeMap<String, u32>>,
 }
 
 impl Drop for Kit {
     fn drop(&mut self) {
         self.listener.abort();
+        if std::env::var_os("LIFE_COUNT").is_some() {
+            let all = self.count();
+            println!("{} requests", all.iter().map(|(number, _)| number).sum::<u32>());
+            for (number, what) in all.iter().take(40) {
+                println!("{number:6} {what}");
+            }
+        }
     }
 }
 
@@ -147,8 +98,8 @@ impl Kit {
     pub(crate) async fn start() -> Self {
         let harness = Harness::builder().crds(crds::definitions()).actors(Actors::all()).start().await;
         let stub = Stub::default();
-        let listener = tokio::spawn(listen(stub.clone(), harness.client(), harness.namespace().to_owned()));
-        Self { harness, stub, listener, writes: Mutex::default() }
+        let listener = tokio::spawn(stub.clone().listen(harness.client(), harness.namespace().to_owned()));
+        Self { harness, stub, listener, writes: Mutex::default(), counted: Mutex::default() }
     }
 
     pub(crate) fn client(&self) -> Client {
@@ -161,6 +112,23 @@ impl Kit {
 
     pub(crate) fn faults(&self) -> &Faults {
         self.harness.faults().unwrap()
+    }
+
+    pub(crate) fn api(&self) -> Raw {
+        self.harness.api()
+    }
+
+    pub(crate) fn double(&self) -> &ApiServer {
+        self.harness.double().unwrap()
+    }
+
+    pub(crate) fn events(&self) -> Api<core::v1::Event> {
+        Api::namespaced(self.client(), self.namespace())
+    }
+
+    /// A merge patch of the sample.
+    pub(crate) async fn merge(&self, patch: serde_json::Value) {
+        self.jitsis().patch("jitsi-sample", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
     }
 
     pub(crate) fn jitsis(&self) -> Api<Jitsi> {
@@ -280,11 +248,11 @@ impl Kit {
     }
 
     pub(crate) async fn set_conferences(&self, shard: &str, number: u64) {
-        self.stub.0.lock().unwrap().conferences.insert(shard.to_owned(), Ok(number));
+        self.stub.set((self.clock())(), shard, Ok(number));
     }
 
     pub(crate) async fn silence(&self, shard: &str) {
-        self.stub.0.lock().unwrap().conferences.insert(shard.to_owned(), Err("no answer in time".to_owned()));
+        self.stub.set((self.clock())(), shard, Err("no answer in time".to_owned()));
     }
 
     /// Everything of ours that stands there, with its version.
@@ -323,16 +291,36 @@ impl Kit {
         events.list(&ListParams::default()).await.unwrap().into_iter().filter_map(|event| event.reason).collect()
     }
 
+    /// Takes the double's record in: writes, and what the deletion of a shard says about the people on it.
     fn gather(&self) {
         let Some(double) = self.harness.double() else { return };
         let mut writes = self.writes.lock().unwrap();
-        writes.extend(
-            double
-                .take_requests()
-                .into_iter()
-                .filter(|seen| seen.writes())
-                .map(|seen| (seen.who, format!("{} {}", seen.verb, seen.path))),
-        );
+        for (at, seen) in double.take_timed_requests() {
+            *self.counted.lock().unwrap().entry(format!("{} {} {}", seen.who, seen.verb, seen.resource)).or_insert(0) += 1;
+            if !seen.writes() {
+                continue;
+            }
+            // What the test itself deletes goes by the finalizer, and is seen going.
+            if seen.verb == "delete" && seen.resource == "jitsishards" && seen.who != "test" {
+                self.stub.deleted(at, seen.name.as_deref().unwrap_or_default());
+            }
+            writes.push((seen.who, format!("{} {}", seen.verb, seen.path)));
+        }
+    }
+
+    /// The shards that went with somebody on them, by the record of requests and by the watch.
+    pub(crate) fn cut(&self) -> BTreeSet<String> {
+        self.gather();
+        self.stub.cut()
+    }
+
+    /// Requests by who, verb and resource, the most frequent first.
+    pub(crate) fn count(&self) -> Vec<(u32, String)> {
+        self.gather();
+        let mut all: Vec<_> =
+            self.counted.lock().unwrap().iter().map(|(what, number)| (*number, what.clone())).collect();
+        all.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
+        all
     }
 
     pub(crate) fn forget_requests(&self) {
