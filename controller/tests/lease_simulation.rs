@@ -216,10 +216,7 @@ impl SimApi {
                 let _ = answer.send(Answer::Error);
             } else if arrives && returns && waiting.strong_count() > 0 {
                 // If nobody waits any more, the writer does not know what it did.
-                let written = matches!(result, Answer::Written(_));
-                if answer.send(result).is_ok() && written {
-                    return;
-                }
+                let _ = answer.send(result);
             } else {
                 // Never: the sender waits until it gives up.
                 sleep(LENGTH).await;
