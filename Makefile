@@ -8,6 +8,7 @@ CARGO ?= cargo
 LOADTEST = $(CARGO) run --quiet --release --package loadtest --
 DENY_VERSION := 0.20.2
 FUZZ_VERSION := 0.13.2
+HELM_SDK_VERSION := 0.2.2
 # For `make fuzz`: which targets, and seconds for each.
 TARGETS = $(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs)))
 TIME = 60
@@ -63,4 +64,6 @@ bench-tools:
 	@.ci/need haproxy taskset:util-linux ip:iproute2
 
 test-tools:
-	@.ci/need prosody haproxy promtool:prometheus ip:iproute2
+	@.ci/need prosody haproxy promtool:prometheus ip:iproute2 kubectl:kubernetes-client
+	@# Helm's own code as a Python package, for the tests of deploy/helm.
+	@.ci/need-python target/helm-venv helm-python-sdk $(HELM_SDK_VERSION)

@@ -39,7 +39,9 @@ impl Events {
                 reason: note.reason.to_owned(),
                 // What the API accepts at most.
                 note: Some(note.text.chars().take(1000).collect()),
-                action: note.reason.to_owned(),
+                // Events that differ in nothing but their note become one series under the first of the notes: "Shard 0 is
+                // made (x3)". So what was done is told here too.
+                action: note.text.chars().take(128).collect(),
                 secondary: None,
             };
             let published = self.leadership.write(Duration::from_secs(5), self.recorder.publish(&event, about)).await;

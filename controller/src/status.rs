@@ -70,6 +70,12 @@ pub fn conditions(old: &[Condition], facts: Vec<Fact>, generation: Option<i64>, 
         .collect()
 }
 
+/// Whether this condition is true.
+#[must_use]
+pub fn holds(conditions: &[Condition], kind: &str) -> bool {
+    conditions.iter().any(|condition| condition.type_ == kind && condition.status == "True")
+}
+
 /// Since when this condition is false, if it is.
 #[must_use]
 pub fn false_since(conditions: &[Condition], kind: &str) -> Option<Timestamp> {

@@ -1,6 +1,8 @@
 //! The controller against an API server: the double under paused time, or the cluster that `KUBECONFIG_TEST` names.
 #![allow(clippy::unwrap_used, reason = "all of this is tests, its helpers too")]
 
+#[path = "life/access.rs"]
+mod access;
 #[path = "life/crash.rs"]
 mod crash;
 #[path = "life/kit.rs"]

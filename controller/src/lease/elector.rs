@@ -88,6 +88,7 @@ impl<A: LeaseApi> Elector<A> {
 
     fn decide(&mut self, event: Event) -> Step {
         let now: Duration = self.origin.elapsed();
+        let leaving = matches!(event, Event::Release);
         let step = self.machine.handle(now, (self.wall)(), event);
         let state = match self.machine.leads_until() {
             Some(until) => State::Leading { until: self.origin + until },
@@ -96,13 +97,20 @@ impl<A: LeaseApi> Elector<A> {
         let was = self.state.send_replace(state.clone());
         match (&was, &state) {
             (State::Following { .. }, State::Leading { .. }) => tracing::info!("this replica leads now"),
+            (State::Leading { .. }, State::Following { .. }) if leaving => {
+                tracing::info!("this replica lets go of the lease");
+            }
             (State::Leading { .. }, State::Following { holder }) => {
                 tracing::warn!(holder = holder.as_deref().unwrap_or("nobody"), "this replica does not lead any more");
             }
             (State::Following { holder: was }, State::Following { holder: Some(holder) })
                 if was.as_ref() != Some(holder) =>
             {
-                tracing::info!(holder, "another replica leads");
+                if self.machine.is_me(holder) {
+                    tracing::info!("the lease is new; this replica leads when no holder of an older one can be left");
+                } else {
+                    tracing::info!(holder, "another replica leads");
+                }
             }
             _ => {}
         }

@@ -141,6 +141,12 @@ impl Machine {
         (!record.holder.is_empty()).then_some(record.holder.as_str())
     }
 
+    /// Whether this name is the candidate's own.
+    #[must_use]
+    pub fn is_me(&self, name: &str) -> bool {
+        self.me == name
+    }
+
     /// Takes in what happened and says what to do next. `now` is monotonic; `wall` only goes into the record.
     pub fn handle(&mut self, now: Duration, wall: Timestamp, event: Event) -> Step {
         if self.until.is_some_and(|until| until <= now) {

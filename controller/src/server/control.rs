@@ -157,6 +157,12 @@ fn heard<K: std::fmt::Debug>(
 ) -> Ready<()> {
     match result {
         Ok((object, action)) => tracing::debug!(?object, ?action, "looked at"),
+        // What it owned still went away when it was gone itself.
+        Err(controller::Error::ObjectNotFound(object)) => tracing::debug!(%object, "is gone"),
+        // Somebody else wrote in between, which is no trouble.
+        Err(controller::Error::ReconcilerFailed(Error::Apply(error), object)) if error.is_conflict() => {
+            tracing::debug!(%object, %error, "will be read again");
+        }
         Err(error) => {
             let mut text = error.to_string();
             let mut source = std::error::Error::source(&error);

@@ -1,5 +1,7 @@
 //! Kinds and their rules: definitions, subresources, finalizers, owners, budgets.
 
+#![allow(clippy::unwrap_used, reason = "all of this file is tests, its helpers too")]
+
 use std::{sync::Arc, time::Duration};
 
 use futures_util::StreamExt;

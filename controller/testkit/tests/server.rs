@@ -1,5 +1,7 @@
 //! The double as kube's own client and runtime meet it.
 
+#![allow(clippy::unwrap_used, reason = "all of this file is tests, its helpers too")]
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;

@@ -8,7 +8,7 @@ use crate::{
     build::{Component, jitsi_selector},
     observe,
     plan::shards::{Plan, Shard},
-    status::{Fact, conditions, kinds},
+    status::{Fact, conditions, holds, kinds},
 };
 
 impl Step<'_> {
@@ -19,7 +19,15 @@ impl Step<'_> {
             i32::try_from(view.iter().filter(|shard| pick(shard)).count()).unwrap_or(i32::MAX)
         };
         let leaving = |shard: &Shard| shard.drain || shard.deleting;
-        let ready = number(&|shard| shard.phase == Some(Phase::Ready) && !leaving(shard));
+        // A paused shard's phase says that it is paused; its conditions still tell whether it takes conferences.
+        let takes = |shard: &Shard| {
+            let mut all = owned.iter().filter(|one| one.name_any() == shard.name).filter_map(|one| one.status.as_ref());
+            all.any(|status| holds(&status.conditions, kinds::READY))
+        };
+        let ready = number(&|shard| {
+            let up = shard.phase == Some(Phase::Ready) || (self.model.paused && takes(shard));
+            up && !leaving(shard)
+        });
         let settled = plan.actions.is_empty() && plan.waiting_for.is_none();
         let enough = usize::try_from(ready).unwrap_or_default() >= self.model.shards;
         let phase = match (self.model.paused, settled, enough) {

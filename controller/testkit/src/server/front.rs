@@ -64,8 +64,11 @@ async fn accept(server: ApiServer, listener: TcpListener) -> Infallible {
                 serve::serve(server.0.clone(), who, request)
             });
             // An error is a client that left, or a fault that breaks the connection on purpose.
-            let ended =
-                http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await;
+            // hyper would close a connection that is idle for 30 s, just when a request may be on its way on it. An apiserver
+            // leaves it open for minutes.
+            let mut http = http1::Builder::new();
+            http.timer(TokioTimer::new()).header_read_timeout(None);
+            let ended = http.serve_connection(TokioIo::new(stream), service).await;
             tracing::trace!(?ended, "a connection to the API server double ended");
             drop(slot);
         });

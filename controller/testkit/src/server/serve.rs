@@ -185,6 +185,7 @@ fn one(
     if resource.namespaced && namespace.is_empty() {
         return Err(Failure::method_not_allowed());
     }
+    json_only(call)?;
     let options = WriteOptions {
         dry_run: call.query.dry_run,
         manager: manager(call),
@@ -244,6 +245,16 @@ fn one(
     let body = view.object(resource, written.object, now, true);
     let response = respond::json(if written.created { 201 } else { 200 }, &body);
     Ok(respond::with_warnings(response, &written.warnings))
+}
+
+/// Documents come as JSON; protobuf (which `kubectl create namespace` sends) is not spoken here.
+fn json_only(call: &Call) -> Result<(), Failure> {
+    let kind = header_text(&call.headers, header::CONTENT_TYPE).split(';').next().unwrap_or_default().trim();
+    if !matches!(call.method.as_str(), "POST" | "PUT") || matches!(kind, "" | "application/json") {
+        return Ok(());
+    }
+    let message = "the body of the request was in an unknown format - accepted media types include: application/json";
+    Err(Failure::new(415, "UnsupportedMediaType", message))
 }
 
 fn delete_all(
