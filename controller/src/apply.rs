@@ -191,8 +191,7 @@ impl Live {
             if self.get(&kind.kind, name).is_some() {
                 continue;
             }
-            let api: Api<DynamicObject> =
-                Api::namespaced_with(client.clone(), namespace, &ApiResource::from_gvk(kind));
+            let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &ApiResource::from_gvk(kind));
             if let Some(found) = read(&format!("get {} {name}", kind.kind), api.get_opt(name)).await? {
                 self.0.insert((kind.kind.clone(), name.clone()), found);
             }

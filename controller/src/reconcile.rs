@@ -121,7 +121,8 @@ where
         Ok(read) => Ok(read),
         Err(invalid) => {
             let error = Error::Malformed(invalid.error.clone());
-            let note = Note::warning("Malformed", format!("{error}. Nothing about it is changed until it is put right."));
+            let note =
+                Note::warning("Malformed", format!("{error}. Nothing about it is changed until it is put right."));
             context.events.publish(&object.object_ref(&()), &[note]).await;
             Err(error)
         }
