@@ -10,6 +10,7 @@
 //!   holds for who made a deleted lease anew, and waits before leading.
 //!
 //! `ROOMPIN_LEASE_SEED=s` runs one seed and tells all that happens; `ROOMPIN_LEASE_SEEDS=n` runs n in place of 1,000.
+#![allow(clippy::unwrap_used, reason = "all of this is tests, its helpers too")]
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 

@@ -1,9 +1,10 @@
 //! The controller against an API server: the double under paused time, or the cluster that `KUBECONFIG_TEST` names.
-
-#![allow(clippy::unwrap_used, reason = "a test")]
+#![allow(clippy::unwrap_used, reason = "all of this is tests, its helpers too")]
 
 #[path = "life/access.rs"]
 mod access;
+#[path = "life/crash.rs"]
+mod crash;
 #[path = "life/kit.rs"]
 mod kit;
 #[path = "life/repair.rs"]
@@ -11,14 +12,7 @@ mod repair;
 #[path = "life/trouble.rs"]
 mod trouble;
 
-use std::{
-    collections::BTreeSet,
-    sync::{
-        Mutex,
-        atomic::{AtomicU32, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use controller::api::{Jitsi, JitsiShard, Phase};
 use k8s_openapi::api::{
@@ -32,6 +26,10 @@ use kube::{
 use serde_json::json;
 
 use self::kit::{Kit, MINUTE};
+
+/// Half of the time goes into small pieces of JSON.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Acceptance 1: the published sample, applied, looked at again, and deleted.
 #[tokio::test(start_paused = true)]
@@ -162,54 +160,6 @@ async fn what_a_user_breaks_is_put_right() {
     let now = secrets.get("jitsi-sample-0-secrets").await.unwrap();
     assert_eq!(now.data, secret.data, "passwords are never made anew");
     controller.end().await;
-}
-
-/// Acceptance 5: the controller dies after each of its writes, and another one ends where the first would have.
-#[test]
-fn whenever_it_dies_the_next_one_ends_the_same() {
-    if !kit::on_the_double() {
-        return kit::skip("crash points need the double");
-    }
-    let (next, last) = (AtomicU32::new(0), AtomicU32::new(u32::MAX));
-    let end = Mutex::new(None);
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                loop {
-                    let after = next.fetch_add(1, Relaxed);
-                    if after >= last.load(Relaxed) {
-                        return;
-                    }
-                    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
-                    let (died, names) = runtime.unwrap().block_on(die_after(after));
-                    let mut end = end.lock().unwrap();
-                    assert_eq!(*end.get_or_insert_with(|| names.clone()), names, "after {after} writes");
-                    if !died {
-                        last.fetch_min(after, Relaxed);
-                    }
-                }
-            });
-        }
-    });
-    let points = last.load(Relaxed);
-    println!("{points} crash points");
-    assert!(points > 20 && points < 1000, "{points}");
-}
-
-async fn die_after(writes: u32) -> (bool, BTreeSet<String>) {
-    let kit = Kit::start().await;
-    let who = "mortal";
-    let mortal = kit.run(who).await;
-    kit.faults().crash(testkit::CrashPoint::after_writes(who, writes).ignoring("events"));
-    let died = kit.live_through_add_and_remove(who).await;
-    mortal.kill();
-    if died {
-        let next = kit.run("next").await;
-        kit.finish_add_and_remove().await;
-        next.end().await;
-    }
-    assert_eq!(kit.cut(), BTreeSet::new());
-    (died, kit.names().await)
 }
 
 /// Two replicas: one writes, the other takes over.

@@ -8,6 +8,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
@@ -453,11 +454,23 @@ fn no_conference_is_cut_and_all_settles() {
         return;
     }
     let seeds = number("ROOMPIN_PLAN_SEEDS").unwrap_or(2000);
-    let (mut removed, mut cut, mut crashes) = (0, 0, 0);
-    for seed in 0..seeds {
-        let outcome = run(seed, false);
-        (removed, cut, crashes) = (removed + outcome.0, cut + outcome.1, crashes + outcome.2);
-    }
+    let next = AtomicU64::new(0);
+    let work = || {
+        let (mut removed, mut cut, mut crashes) = (0, 0, 0);
+        loop {
+            let seed = next.fetch_add(1, Relaxed);
+            if seed >= seeds {
+                return (removed, cut, crashes);
+            }
+            let outcome = run(seed, false);
+            (removed, cut, crashes) = (removed + outcome.0, cut + outcome.1, crashes + outcome.2);
+        }
+    };
+    let (one, two) = std::thread::scope(|scope| {
+        let other = scope.spawn(work);
+        (work(), other.join().unwrap())
+    });
+    let (removed, cut, crashes) = (one.0 + two.0, one.1 + two.1, one.2 + two.2);
     println!("{seeds} seeds: {removed} shards removed, {crashes} crashes, {cut} conferences cut at deadlines");
     assert!(u64::from(removed) > seeds && u64::from(crashes) > seeds, "the simulation hardly did anything");
 }

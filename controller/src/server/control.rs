@@ -3,6 +3,7 @@
 use std::{
     future::{Ready, ready},
     sync::Arc,
+    time::Duration,
 };
 
 use futures_util::StreamExt;
@@ -28,6 +29,9 @@ use crate::{
     metrics::Seen,
     reconcile::{self, Context, Error, Kind},
 };
+
+/// Changes that come together are looked at together: a rollout is a dozen of them.
+const TOGETHER: Duration = Duration::from_millis(200);
 
 /// Why the controllers ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +70,7 @@ pub(super) async fn run(
         .owns(scoped::<ConfigMap>(client, namespace), ours())
         .owns(scoped::<Secret>(client, namespace), ours())
         .owns(scoped::<Service>(client, namespace), ours())
+        .with_config(controller::Config::default().debounce(TOGETHER))
         .graceful_shutdown_on(stop())
         .run(
             |object, context| {
@@ -86,6 +91,7 @@ pub(super) async fn run(
         .owns(scoped::<ConfigMap>(client, namespace), ours())
         .owns(scoped::<Secret>(client, namespace), ours())
         .owns(scoped::<Service>(client, namespace), ours())
+        .with_config(controller::Config::default().debounce(TOGETHER))
         .graceful_shutdown_on(stop())
         .run(
             |object, context| async move {

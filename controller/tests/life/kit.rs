@@ -5,7 +5,10 @@ mod people;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -25,7 +28,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::{core, events::v1::Event};
 use kube::{
     Api, Client, ResourceExt,
-    api::{DynamicObject, ListParams, Patch, PatchParams},
+    api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams},
 };
 use serde_json::json;
 use testkit::{Actors, ApiServer, Faults, Harness, harness::Raw};
@@ -282,10 +285,6 @@ impl Kit {
         all
     }
 
-    pub(crate) async fn names(&self) -> BTreeSet<String> {
-        self.versions().await.into_keys().collect()
-    }
-
     pub(crate) async fn reasons(&self) -> Vec<String> {
         let events: Api<Event> = Api::namespaced(self.client(), self.namespace());
         events.list(&ListParams::default()).await.unwrap().into_iter().filter_map(|event| event.reason).collect()
@@ -296,7 +295,12 @@ impl Kit {
         let Some(double) = self.harness.double() else { return };
         let mut writes = self.writes.lock().unwrap();
         for (at, seen) in double.take_timed_requests() {
-            *self.counted.lock().unwrap().entry(format!("{} {} {}", seen.who, seen.verb, seen.resource)).or_insert(0) += 1;
+            *self
+                .counted
+                .lock()
+                .unwrap()
+                .entry(format!("{} {} {}", seen.who, seen.verb, seen.resource))
+                .or_insert(0) += 1;
             if !seen.writes() {
                 continue;
             }
@@ -334,33 +338,76 @@ impl Kit {
         self.writes.lock().unwrap().iter().filter(|(by, _)| by == who).map(|(_, what)| what.clone()).collect()
     }
 
-    /// One shard, then two, then one again, as far as the controller lives; says whether it died.
-    pub(crate) async fn live_through_add_and_remove(&self, who: &str) -> bool {
-        self.apply_sample().await;
-        let scenario = async {
-            self.ready(1).await;
-            self.scale(2).await;
-            self.ready(2).await;
-            self.scale(1).await;
-            self.gone("jitsi-sample-1").await;
-            self.ready(1).await;
-        };
-        tokio::select! {
-            biased;
-            () = self.faults().crashed(who) => true,
-            () = scenario => false,
+    /// All of it, as far as two clusters that saw the same must agree: no versions, times, addresses and passwords.
+    pub(crate) async fn state(&self) -> BTreeMap<String, String> {
+        // What has lost its owner goes a moment later.
+        tokio::time::sleep(MINUTE).await;
+        let mut all = BTreeMap::new();
+        for name in self.versions().await.into_keys() {
+            let (kind, name) = name.split_once('/').unwrap();
+            let group = apply::owned_kinds(Kinds::default()).into_iter().find(|gvk| gvk.kind == kind);
+            let resource = match kind {
+                "Jitsi" => ApiResource::erase::<Jitsi>(&()),
+                "JitsiShard" => ApiResource::erase::<JitsiShard>(&()),
+                _ => ApiResource::from_gvk(&group.unwrap()),
+            };
+            let api: Api<DynamicObject> = Api::namespaced_with(self.client(), self.namespace(), &resource);
+            let mut object = serde_json::to_value(api.get(name).await.unwrap()).unwrap();
+            strip(&mut object);
+            if kind == "Secret" {
+                let keys: Vec<_> = object["data"].as_object().unwrap().keys().cloned().collect();
+                object["data"] = json!(keys);
+            }
+            all.insert(format!("{kind}/{name}"), object.to_string().replace(self.namespace(), "NAMESPACE"));
         }
+        all
     }
 
-    /// The same from wherever it stopped.
-    pub(crate) async fn finish_add_and_remove(&self) {
-        let spec = self.jitsis().get("jitsi-sample").await.unwrap().spec;
-        self.ready(spec.shards).await;
-        if spec.shards == 1 && self.reasons().await.iter().all(|reason| reason != "ShardDraining") {
+    /// One shard, then two, then one again when its conference has ended; from where `stage` says.
+    pub(crate) async fn add_and_remove(&self, stage: &AtomicU32) {
+        if stage.load(Relaxed) == 0 {
+            self.ready(1).await;
+            stage.store(1, Relaxed);
+        }
+        if stage.load(Relaxed) == 1 {
             self.scale(2).await;
             self.ready(2).await;
+            stage.store(2, Relaxed);
         }
-        self.scale(1).await;
+        if stage.load(Relaxed) == 2 {
+            self.set_conferences("jitsi-sample-1", 1).await;
+            self.scale(1).await;
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            stage.store(3, Relaxed);
+        }
+        self.set_conferences("jitsi-sample-1", 0).await;
+        self.gone("jitsi-sample-1").await;
         self.ready(1).await;
+    }
+}
+
+/// Takes out what differs from one cluster to the next.
+fn strip(value: &mut serde_json::Value) {
+    const VARIES: [&str; 12] = [
+        "uid",
+        "resourceVersion",
+        "creationTimestamp",
+        "managedFields",
+        "generation",
+        "status",
+        "clusterIP",
+        "clusterIPs",
+        "nodePort",
+        "healthCheckNodePort",
+        "apps.jit.si/applied",
+        "deployment.kubernetes.io/revision",
+    ];
+    match value {
+        serde_json::Value::Object(map) => {
+            map.retain(|key, _| !VARIES.contains(&key.as_str()) && !key.ends_with("checksum"));
+            map.values_mut().for_each(strip);
+        }
+        serde_json::Value::Array(list) => list.iter_mut().for_each(strip),
+        _ => {}
     }
 }
