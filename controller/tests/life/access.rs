@@ -20,9 +20,8 @@ use super::kit::{self, Kit};
 const WHO: &str = "access";
 
 /// Granted without being used, and why that is right.
-const NEEDED_ALL_THE_SAME: [(&str, &str); 6] = [
+const NEEDED_ALL_THE_SAME: [(&str, &str); 5] = [
     // The proxies' Role grants these, and who makes a Role must hold what it grants.
-    ("get", "services"),
     ("get", "endpointslices"),
     ("list", "endpointslices"),
     ("watch", "endpointslices"),
