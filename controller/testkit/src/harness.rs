@@ -193,7 +193,7 @@ impl Harness {
         }
     }
 
-    /// Asks `predicate` until it says yes; see [`eventually`].
+    /// Asks `predicate` until it says yes; see [`eventually()`].
     ///
     /// # Panics
     /// When it has not said yes within `limit`.

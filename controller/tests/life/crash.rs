@@ -98,7 +98,7 @@ fn whenever_it_dies_the_next_one_ends_the_same() {
     });
     let deaths = deaths.into_inner().unwrap();
     println!("{writes} writes undisturbed; {} crash points, the last after {:?}", deaths.len(), deaths.iter().max());
-    assert!(deaths.len() + 10 >= points.len(), "{deaths:?}");
+    assert!(deaths.len() + 15 >= points.len(), "{deaths:?}");
 }
 
 /// Nobody lives longer than so many writes, and all the same it gets there.
