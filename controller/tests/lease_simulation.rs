@@ -11,7 +11,6 @@
 //!
 //! `ROOMPIN_LEASE_SEED=s` runs one seed and tells all that happens; `ROOMPIN_LEASE_SEEDS=n` runs n in place of 1,000.
 #![allow(clippy::unwrap_used, reason = "all of this is tests, its helpers too")]
-#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::{
     future::Future,

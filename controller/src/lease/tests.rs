@@ -45,9 +45,9 @@ fn written(step: Step, version: Option<&str>) -> Record {
 /// A machine that leads since 0 s, with what it wrote.
 fn leader() -> (Machine, Record) {
     let mut machine = machine("me");
-    assert_eq!(machine.handle(0 * S, WALL, Event::Woke), Step::Read);
+    assert_eq!(machine.handle(Duration::ZERO, WALL, Event::Woke), Step::Read);
     let free = Record { holder: String::new(), ..rival(1) };
-    let record = written(machine.handle(0 * S, WALL, read(&free, "0")), Some("0"));
+    let record = written(machine.handle(Duration::ZERO, WALL, read(&free, "0")), Some("0"));
     assert_eq!(machine.leads_until(), None, "a write that was only sent makes nobody a leader");
     assert_eq!(machine.handle(S, WALL, Event::Wrote(Ok("1".into()))), Step::Sleep(2 * S));
     (machine, record)
@@ -89,7 +89,7 @@ fn a_rival_waits_until_the_record_stood_still_for_four_fifths_of_the_lease() {
 fn a_rival_that_asked_for_more_time_gets_it() {
     let mut machine = machine("me");
     let record = Record { duration: 60 * S, ..rival(1) };
-    machine.handle(0 * S, WALL, read(&record, "7"));
+    machine.handle(Duration::ZERO, WALL, read(&record, "7"));
     assert_eq!(machine.handle(47 * S, WALL, read(&record, "7")), Step::Sleep(S));
     written(machine.handle(48 * S, WALL, read(&record, "7")), Some("7"));
 }
@@ -97,7 +97,7 @@ fn a_rival_that_asked_for_more_time_gets_it() {
 #[test]
 fn a_lease_let_go_is_taken_at_once() {
     let mut machine = machine("me");
-    machine.handle(0 * S, WALL, read(&rival(1), "7"));
+    machine.handle(Duration::ZERO, WALL, read(&rival(1), "7"));
     written(machine.handle(S, WALL, read(&Record { holder: String::new(), ..rival(2) }, "8")), Some("8"));
 }
 
@@ -136,7 +136,7 @@ fn whoever_makes_the_lease_anew_waits_before_it_leads() {
     for seen_before in [false, true] {
         let mut machine = machine("me");
         if seen_before {
-            machine.handle(0 * S, WALL, read(&rival(1), "7"));
+            machine.handle(Duration::ZERO, WALL, read(&rival(1), "7"));
         }
         written(machine.handle(S, WALL, Event::Read(Ok(None))), None);
         machine.handle(2 * S, WALL, Event::Wrote(Ok("1".into())));
@@ -181,8 +181,8 @@ fn letting_go_ends_leadership_before_anything_is_sent() {
 #[test]
 fn letting_go_does_not_touch_the_lease_of_another_and_does_not_try_for_ever() {
     let mut other = machine("me");
-    other.handle(0 * S, WALL, Event::Release);
-    assert_eq!(other.handle(0 * S, WALL, read(&rival(1), "1")), Step::Done);
+    other.handle(Duration::ZERO, WALL, Event::Release);
+    assert_eq!(other.handle(Duration::ZERO, WALL, read(&rival(1), "1")), Step::Done);
 
     let (mut machine, _) = leader();
     machine.handle(3 * S, WALL, Event::Release);

@@ -44,6 +44,9 @@ struct Object {
     answers_at: i64,
 }
 
+/// By shard: what a proxy believes of it, and from when on it knows better.
+type Beliefs = BTreeMap<u32, (Option<ShardState>, Option<(i64, Option<ShardState>)>)>;
+
 #[derive(Default)]
 struct Cluster {
     objects: BTreeMap<u32, Object>,
@@ -59,8 +62,7 @@ struct World {
     version: u64,
     live: Cluster,
     old: VecDeque<BTreeMap<u32, Object>>,
-    /// What each proxy believes, and from when on it knows better.
-    proxies: Vec<BTreeMap<u32, (Option<ShardState>, Option<(i64, Option<ShardState>)>)>>,
+    proxies: Vec<Beliefs>,
     /// Shard, end of the conference, end of the room's pin.
     conferences: Vec<(u32, i64, i64)>,
     overdue: BTreeMap<u32, bool>,

@@ -1,5 +1,11 @@
 //! The double's actors: what they make of workloads, pods and nodes. Paused time throughout; no real cluster.
 
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::unwrap_used,
+    reason = "all of this is tests, their helpers too, which take json! as it is written"
+)]
+
 #[path = "actors/kubelet.rs"]
 mod kubelet;
 #[path = "actors/traffic.rs"]

@@ -1,6 +1,12 @@
 //! One suite for the double and for a real API server (1.33 or later): what is true of both is what the controller's
 //! tests may rely on. Run it against a cluster with `KUBECONFIG_TEST=… cargo test -p testkit --test conformance`.
 
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::unwrap_used,
+    reason = "all of this is tests, their helpers too, which take json! as it is written"
+)]
+
 #[path = "conformance/built_in.rs"]
 mod built_in;
 #[path = "conformance/collection.rs"]

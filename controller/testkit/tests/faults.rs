@@ -1,5 +1,7 @@
 //! Faults on the double: each does what it says, to whom it should, and ends.
 
+#![allow(clippy::unwrap_used, reason = "all of this is tests, their helpers too")]
+
 use std::time::Duration;
 
 use kube::api::{Api, ListParams, ObjectMeta, Patch, PatchParams, PostParams};

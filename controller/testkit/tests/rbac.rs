@@ -1,5 +1,7 @@
 //! The comparison of requests with Roles.
 
+#![allow(clippy::unwrap_used, reason = "all of this is tests, their helpers too")]
+
 use testkit::rbac::{Need, Role, RoleError, check, needs};
 use testkit::server::Seen;
 

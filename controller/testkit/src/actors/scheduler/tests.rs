@@ -7,6 +7,7 @@ fn node(name: &str) -> Value {
     })
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "takes json! as it is written")]
 fn pod(spec: Value) -> Value {
     json!({"metadata": {"name": "p", "namespace": "n", "labels": {"app": "x"}}, "spec": spec})
 }
