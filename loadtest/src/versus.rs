@@ -58,6 +58,8 @@ pub struct Options {
     pub split_rooms_others: usize,
     /// How long shards think in those.
     pub split_delay: Duration,
+    /// How long replicas of ours wait for each other, unless as long as by default.
+    pub claim_timeout: Option<Duration>,
     /// Shards behind each proxy.
     pub shards: usize,
     /// Seed of all loads.
@@ -115,6 +117,7 @@ pub async fn run(options: &Options) -> Result<VersusRun, VersusError> {
         haproxy: options.haproxy.clone(),
         folder: folder.path().to_owned(),
         core: cores.map(|cores| cores.proxy),
+        claim_timeout: options.claim_timeout,
     };
 
     let mut progress = Progress::new(options.steps());

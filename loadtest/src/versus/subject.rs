@@ -73,6 +73,8 @@ pub struct Workshop {
     pub folder: PathBuf,
     /// The core of the proxy under test.
     pub core: Option<usize>,
+    /// How long replicas of ours wait for each other, unless as long as by default.
+    pub claim_timeout: Option<Duration>,
 }
 
 impl Workshop {
@@ -210,7 +212,12 @@ fn start_roompin(workshop: &Workshop, spots: &[Spot], shards: Shards<'_>) -> Res
     write_key(&key).map_err(ChildError::io("key"))?;
     let all: Vec<_> = spots.iter().map(|spot| spot.peer).collect();
     let start = |spot: &Spot| {
-        let sharing = (all.len() > 1).then_some(Sharing { own: spot.peer, all: &all, key: &key, claim_timeout: None });
+        let sharing = (all.len() > 1).then_some(Sharing {
+            own: spot.peer,
+            all: &all,
+            key: &key,
+            claim_timeout: workshop.claim_timeout,
+        });
         let text = Config { listen: spot.listen, admin: spot.admin, token: None, sharing, more: "threads: 1\n" }
             .text(shards.iter().map(|(name, address)| Shard { name, address: *address, state: None }));
         fs::write(&spot.config, text).map_err(ChildError::io("configuration"))?;

@@ -91,6 +91,10 @@ pub(super) fn parse_answer(bytes: &[u8], shard_name: &HeaderValue) -> Result<Opt
     let mut response = httparse::Response::new(&mut fields);
     let httparse::Status::Complete(used) = response.parse(bytes)? else { return Ok(None) };
     let status = response.code.unwrap_or_default();
+    // Three digits, but no status: written again without its zeros it would not even look like one.
+    if status < 100 {
+        return Err(httparse::Error::Status.into());
+    }
     let upgraded = status == 101;
 
     let mut head = format!("HTTP/1.1 {status} {}\r\n", response.reason.unwrap_or_default()).into_bytes();
@@ -168,6 +172,7 @@ mod tests {
             "HTTP/1.1 403 Nope\r\nx-jitsi-shard: theirs\r\nContent-Length: 2\r\nConnection: close\r\n\r\n"
         );
         assert!(parse_answer(b"SSH-2.0-OpenSSH\r\n", &name).is_err());
+        assert!(parse_answer(b"HTTP/1.1 001 Nothing\r\n\r\n", &name).is_err());
         assert!(parse_answer(b"HTTP/1.1 101 Switch", &name).unwrap().is_none());
     }
 }
