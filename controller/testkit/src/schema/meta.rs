@@ -77,10 +77,9 @@ pub(super) fn check(group: &str, kind: &str, object: &Value, causes: &mut Vec<Ca
         for words in key_errors(name) {
             causes.push(invalid("metadata.finalizers", finalizer, words));
         }
-        if !name.contains('/')
-            && !["orphan", "foregroundDeletion", "kubernetes", "customresourcecleanup.apiextensions.k8s.io"]
-                .contains(&name)
-        {
+        // Only Kubernetes' own kinds insist on this; definitions carry such a bare finalizer themselves.
+        let strict = group != "apiextensions.k8s.io" && (!group.contains('.') || group.ends_with(".k8s.io"));
+        if strict && !name.contains('/') && !["orphan", "foregroundDeletion", "kubernetes"].contains(&name) {
             let words = "name is neither a standard finalizer name nor is it fully qualified";
             causes.push(invalid("metadata.finalizers", finalizer, words));
         }
