@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-pub use crate::schema::Cause;
+pub(crate) use crate::schema::Cause;
 use crate::schema::summary;
 
 impl Cause {
