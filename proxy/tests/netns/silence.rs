@@ -59,7 +59,7 @@ async fn between_two(country: Country, one_way: bool) {
     let back = country.logged(0, healed, &[" linked"]).await.duration_since(healed);
     println!("the link was back after {back:?}");
     assert!(back.as_secs_f64() < 5.0, "{back:?}");
-    country.judge(&seats).await;
+    country.judge(&seats, 0).await;
 }
 
 #[test]
