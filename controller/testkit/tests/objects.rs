@@ -241,6 +241,12 @@ async fn budgets_stop_evictions() {
         "metadata": { "name": "x" }, "spec": { "minAvailable": 1, "selector": { "matchLabels": { "app": "x" } } },
     });
     budgets.create(&PostParams::default(), &serde_json::from_value(budget).unwrap()).await.unwrap();
+    assert_eq!(code(pods.evict("a", &EvictParams::default()).await), 429, "nobody has looked at the budget yet");
+    // The disruption controller's part.
+    let counted = json!({ "status": {
+        "observedGeneration": 1, "disruptionsAllowed": 1, "currentHealthy": 2, "desiredHealthy": 1, "expectedPods": 2,
+    } });
+    budgets.patch_status("x", &PatchParams::default(), &Patch::Merge(counted)).await.unwrap();
     pods.evict("a", &EvictParams::default()).await.unwrap();
     assert!(pods.get_opt("a").await.unwrap().is_none());
     let refused = pods.evict("b", &EvictParams::default()).await;

@@ -137,7 +137,9 @@ impl Country {
             split.len(),
             self.air.counts()
         );
-        assert_eq!((moved, conflicts), (0.0, 0.0));
+        // A room that was split is one conflict, which every replica may meet, and moves in those that had it elsewhere.
+        let most = (may_split * self.town.replicas.len()) as f64;
+        assert!(moved <= most && conflicts <= most, "{moved} moved, {conflicts} conflicts");
         assert!(self.air.counts().is_none_or(|counts| counts.too_long == 0), "{:?}", self.air.counts());
     }
 
