@@ -9,16 +9,18 @@
 
 mod component;
 mod edge;
+mod scaling;
 pub(crate) mod schema;
 mod status;
 mod template;
 
 pub use component::{
-    BridgePorts, BridgeSpec, BridgeStrategy, BucketSpec, ExposureType, FocusSpec, PodSettings, ProsodySpec,
-    RecorderSpec, StrategyType, WebSpec,
+    BridgePorts, BridgeSpec, BridgeStrategy, BucketSpec, ExposureType, FocusSpec, GatewayPodsSpec, MoveEndpoints,
+    PodSettings, ProsodySpec, RecorderSpec, StrategyType, WebSpec,
 };
 pub use edge::{GatewayParent, GatewaySpec, IngressSpec, NetworkPolicySpec, ProxyServiceSpec, ProxySpec};
 use kube::{CustomResource, KubeSchema};
+pub use scaling::{DesiredWord, GroupKind, GroupSpec, GroupStatus, OptionsSpec, PeriodSpec, ScalingSpec, ScheduleSpec};
 pub use schema::{HostName, ObjectName, RegionName, TimeText};
 use serde::{Deserialize, Serialize};
 pub use status::{Condition, Counts, JitsiStatus, Phase, ShardState, ShardStatus, ShardSummary};
@@ -40,6 +42,32 @@ pub const SHARD_STATE_LABEL: &str = "apps.jit.si/shard-state";
 pub const REGION_LABEL: &str = "apps.jit.si/region";
 /// Label on a JitsiShard, and annotation on pods, with what may not change under a conference.
 pub const SIGNALLING_REVISION: &str = "apps.jit.si/signalling-revision";
+
+/// Label on a pod that we look after: where it stands. Bridges: `active`, `draining`, `stopping`. Recorders: `idle`, `busy`,
+/// `expired`.
+pub const STATE_LABEL: &str = "apps.jit.si/state";
+/// Label that the disruption budget selects: `true` while somebody would be cut by an eviction.
+pub const PROTECTED_LABEL: &str = "apps.jit.si/protected";
+/// Annotation on a pod: the fingerprint of what it was made from.
+pub const TEMPLATE_REVISION: &str = "apps.jit.si/template-revision";
+/// Annotation on a bridge: since when it drains (RFC 3339), written before it is told.
+pub const DRAIN_SINCE: &str = "apps.jit.si/drain-since";
+/// Annotation on a bridge: why it drains, in a word such as `ScaleDown` or `NodeCordoned`.
+pub const DRAIN_REASON: &str = "apps.jit.si/drain-reason";
+/// Annotation on a draining bridge: since when it has been seen empty (RFC 3339).
+pub const QUIET_SINCE: &str = "apps.jit.si/quiet-since";
+/// Annotation on a bridge: when it was told to shut down, from which there is no way back (RFC 3339).
+pub const SHUTDOWN_SINCE: &str = "apps.jit.si/shutdown-since";
+/// Annotation on a pod: until when it is not taken away by load (RFC 3339).
+pub const PROTECTED_UNTIL: &str = "apps.jit.si/protected-until";
+/// Annotation on a pod, written by people: `true` drains this one, and keeps it drained.
+pub const DRAIN_ASKED: &str = "apps.jit.si/drain";
+/// Annotation on a pod: what it, or its sidecar, last told us, as JSON of at most 2 KiB ([`crate::plan::report::Report`]).
+pub const REPORT: &str = "apps.jit.si/report";
+/// Annotation on a pod: the sidecar shall end its instance (RFC 3339 of the request).
+pub const SHUTDOWN_ASKED: &str = "apps.jit.si/shutdown-requested";
+/// Annotation on a pod: the sidecar shall reconfigure its instance (ISO 8601 of the request).
+pub const RECONFIGURE_ASKED: &str = "apps.jit.si/reconfigure-requested";
 
 /// A Jitsi Meet of N shards behind proxies that keep every conference together.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -210,6 +238,12 @@ pub struct JitsiShardSpec {
     /// This shard goes first when the Jitsi scales down.
     #[serde(default, skip_serializing_if = "schema::is_false")]
     pub retire: bool,
+
+    /// What is different in groups of this shard, whatever the template says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into()]))]
+    #[schemars(length(max = 4))]
+    pub groups: Vec<GroupSpec>,
 
     /// How the controller treats it.
     #[serde(flatten)]

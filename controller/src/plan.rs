@@ -3,11 +3,17 @@
 //! - [`shards`]: which shards a Jitsi has, gets and loses.
 //! - [`drain`]: when a shard is empty and may go.
 //! - [`shard`]: what one shard tells proxies, where it stands, and what must wait.
+//! - [`group`]: how many bridges, recorders and gateways are asked for.
+//! - [`bridges`]: which bridge is made, drained, ended.
+//! - [`report`]: what an instance says of itself.
 //!
 //! Between two looks nothing is kept here. What has to be remembered (since when a shard drains, since when it is empty) stands
 //! in the status of the resource, so another replica goes on where this one stopped.
 
+pub mod bridges;
 pub mod drain;
+pub mod group;
+pub mod report;
 pub mod shard;
 pub mod shards;
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! From a change to what follows from it: read, validate, plan, write, report. One resource at a time.
 
+mod fleet;
 mod jitsi;
 mod shard;
 
@@ -19,7 +20,9 @@ use kube::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 
-pub use self::{jitsi::reconcile as reconcile_jitsi, shard::reconcile as reconcile_shard};
+pub use self::{
+    fleet::reconcile as reconcile_fleet, jitsi::reconcile as reconcile_jitsi, shard::reconcile as reconcile_shard,
+};
 use crate::{
     api::{Jitsi, JitsiShard},
     apply::{self, STATUS_MANAGER},

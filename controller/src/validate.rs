@@ -9,6 +9,7 @@ mod component;
 mod edge;
 mod model;
 mod pod;
+mod scaling;
 mod shard;
 mod time;
 
@@ -19,8 +20,8 @@ use std::{
 
 pub use edge::jitsi;
 pub use model::{
-    BridgesModel, BucketModel, EdgeModel, GatewayModel, IngressModel, JitsiModel, NetworkModel, Owner, PodModel,
-    ProxyModel, RecordersModel, ShardModel, Strategy, WebFile, WebModel,
+    BridgesModel, BucketModel, EdgeModel, GatewayModel, GatewayPodsModel, IngressModel, JitsiModel, NetworkModel,
+    Owner, PodModel, ProxyModel, RecordersModel, ShardModel, Strategy, WebFile, WebModel,
 };
 pub use shard::{needs, shard};
 pub use time::parse_time;

@@ -10,7 +10,10 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::schema::{self, ObjectName, TimeText};
+use super::{
+    ScalingSpec,
+    schema::{self, ObjectName, TimeText},
+};
 
 /// What can be said about the pods of any component.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -31,9 +34,9 @@ pub struct PodSettings {
     #[schemars(schema_with = "schema::compact::<ResourceRequirements>")]
     pub resources: Option<ResourceRequirements>,
 
-    /// Added to the default affinity of the component.
+    /// Added to the default affinity of the component. Checked when the pods are made: its schema would be half of ours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::compact::<Affinity>")]
+    #[schemars(schema_with = "schema::any_object")]
     pub affinity: Option<Affinity>,
 
     /// Only `affinity` counts, nothing is added to it.
@@ -118,7 +121,7 @@ pub struct BridgeSpec {
     pub ports: Option<BridgePorts>,
 
     /// How media reaches a bridge: `hostPort` (the default) takes the port on the node, so one bridge per node;
-    /// `podIP` is for clusters whose pods can be reached from outside.
+    /// `nodePort` gives each bridge a Service of its own; `podIP` is for clusters whose pods can be reached from outside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exposure: Option<ExposureType>,
 
@@ -140,6 +143,32 @@ pub struct BridgeSpec {
     /// How long it waits, such as `4h` (the default).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub graceful_shutdown_timeout: Option<TimeText>,
+
+    /// What becomes of those who are still on a bridge that has to go: they are waited for (the default), or moved to
+    /// other bridges by jicofo, at the deadline or at once. Moving costs everybody a moment of silence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub move_endpoints: Option<MoveEndpoints>,
+
+    /// How an `autoscaled` group grows and shrinks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scaling: Option<ScalingSpec>,
+
+    /// Every bridge serves all shards of its Jitsi, instead of its own alone.
+    #[serde(default, skip_serializing_if = "schema::is_false")]
+    pub shared: bool,
+}
+
+/// When jicofo moves people away from a bridge that has to go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum MoveEndpoints {
+    /// They are waited for, and cut at the deadline.
+    #[default]
+    Never,
+    /// At the deadline.
+    AtDeadline,
+    /// As soon as it drains.
+    AtOnce,
 }
 
 fn optional_strings(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
@@ -192,6 +221,9 @@ pub enum ExposureType {
     /// On the pod's own address.
     #[serde(rename = "podIP")]
     PodIp,
+    /// On a port of every node, by a Service of its own.
+    #[serde(rename = "nodePort")]
+    NodePort,
 }
 
 /// Ports for media.
@@ -202,6 +234,11 @@ pub struct BridgePorts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self >= 1 && self <= 65535").message("write a port from 1 to 65535"))]
     pub udp: Option<i32>,
+
+    /// How many bridges may run on one node with `hostPort`: each takes one port of `udp`, `udp` + 1, … 1 without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self >= 1 && self <= 100").message("write a number of bridges per node from 1 to 100"))]
+    pub per_node: Option<i32>,
 
     /// Accepted for the sake of older resources. Bridges have had no TCP port for media for years; TURN over TLS does
     /// that job.
@@ -221,10 +258,25 @@ pub struct RecorderSpec {
     #[serde(default, skip_serializing_if = "schema::is_false")]
     pub enabled: bool,
 
-    /// Number of recorders; 1 without it. Each records one conference at a time.
+    /// Number of free recorders that are kept ready; 1 without it. Each records one conference at a time, and one that
+    /// begins to record is replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self >= 0 && self <= 1000").message("write a number of recorders from 0 to 1000"))]
     pub replicas: Option<i32>,
+
+    /// The largest number of recorders, busy ones included; 0 or absent is 10 times `replicas`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self >= 0 && self <= 1000").message("write a number of recorders from 0 to 1000"))]
+    pub max_replicas: Option<i32>,
+
+    /// The number of recorders follows the share of free ones by jitsi-autoscaler's rules, instead of a fixed number of
+    /// spares.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scaling: Option<ScalingSpec>,
+
+    /// How long a recorder may take to end when it has to go, such as `6h` (the default).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording_deadline: Option<TimeText>,
 
     /// Where finished recordings are uploaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -318,4 +370,35 @@ pub struct FocusSpec {
     /// Its pod.
     #[serde(flatten)]
     pub pod: PodSettings,
+}
+
+/// Gateways to telephones (jigasi).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayPodsSpec {
+    /// Its pods.
+    #[serde(flatten)]
+    pub pod: PodSettings,
+
+    /// There are some.
+    #[serde(default, skip_serializing_if = "schema::is_false")]
+    pub enabled: bool,
+
+    /// How many there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<BridgeStrategy>,
+
+    /// How an `autoscaled` group grows and shrinks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scaling: Option<ScalingSpec>,
+
+    /// How long one that has to go waits for its calls, such as `4h` (the default).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub graceful_shutdown_timeout: Option<TimeText>,
+
+    /// The SIP account: a Secret with the keys JIGASI_SIP_URI, JIGASI_SIP_PASSWORD, and if need be JIGASI_SIP_SERVER,
+    /// JIGASI_SIP_PORT and JIGASI_SIP_TRANSPORT.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::compact::<LocalObjectReference>")]
+    pub sip_secret: Option<LocalObjectReference>,
 }

@@ -6,7 +6,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::schema;
+use super::{GroupStatus, schema};
 
 /// Where a Jitsi or a shard stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -209,6 +209,11 @@ pub struct ShardStatus {
     /// Recorders.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recorders: Option<Counts>,
+
+    /// Groups of bridges, recorders and gateways. Written under a field manager of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into()]))]
+    pub groups: Vec<GroupStatus>,
 
     /// What proxies are told about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,7 +7,7 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BridgeSpec, FocusSpec, NetworkPolicySpec, ProsodySpec, RecorderSpec, WebSpec,
+    BridgeSpec, FocusSpec, GatewayPodsSpec, NetworkPolicySpec, ProsodySpec, RecorderSpec, WebSpec,
     schema::{self, HostName, ObjectName, RegionName},
 };
 
@@ -66,6 +66,14 @@ pub struct ShardTemplate {
     /// Recorders.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jibri: Option<RecorderSpec>,
+
+    /// Recorders that dial out by SIP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sip_jibri: Option<RecorderSpec>,
+
+    /// Gateways to telephones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jigasi: Option<GatewayPodsSpec>,
 
     /// The web server of the shard.
     #[serde(default, skip_serializing_if = "Option::is_none")]

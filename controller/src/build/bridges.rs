@@ -127,7 +127,7 @@ pub(super) fn template(model: &ShardModel) -> PodTemplateSpec {
     }
     let mut env: Vec<EnvVar> = env::component(model, JVB, &ours);
     let address = match bridges.exposure {
-        ExposureType::HostPort => "status.hostIP",
+        ExposureType::HostPort | ExposureType::NodePort => "status.hostIP",
         ExposureType::PodIp => "status.podIP",
     };
     for (variable, path) in [
@@ -194,6 +194,6 @@ fn affinity(model: &ShardModel) -> k8s_openapi::api::core::v1::Affinity {
     let recorders = pod::away_from(all(Component::Jibri));
     match model.bridges.exposure {
         ExposureType::HostPort => pod::anti(vec![bridges], vec![recorders]),
-        ExposureType::PodIp => pod::anti(Vec::new(), vec![bridges, recorders]),
+        ExposureType::PodIp | ExposureType::NodePort => pod::anti(Vec::new(), vec![bridges, recorders]),
     }
 }

@@ -141,11 +141,15 @@ const JIBRI: &[&str] = &[
     "JIBRI_XORG_",
 ];
 
+/// Begins of names that nobody but gateways read.
+const JIGASI: &[&str] = &["GC_", "JIGASI_"];
+
 fn only(component: Component) -> &'static [&'static str] {
     match component {
         Component::Web => WEB,
         Component::Jvb => JVB,
-        Component::Jibri => JIBRI,
+        Component::Jibri | Component::SipJibri => JIBRI,
+        Component::Jigasi => JIGASI,
         Component::Prosody | Component::Jicofo | Component::Proxy => &[],
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
 
 use crate::{
-    api::{GROUP, JITSI_LABEL, SHARD_LABEL, VERSION},
+    api::{GROUP, GroupKind, JITSI_LABEL, SHARD_LABEL, VERSION},
     validate::{JitsiModel, Owner, ShardModel},
 };
 
@@ -22,6 +22,10 @@ pub enum Component {
     Jvb,
     /// Recorders.
     Jibri,
+    /// Recorders that dial out by SIP.
+    SipJibri,
+    /// Gateways to telephones.
+    Jigasi,
     /// Proxies.
     Proxy,
 }
@@ -35,7 +39,20 @@ impl Component {
             Self::Web => "web",
             Self::Jvb => "jvb",
             Self::Jibri => "jibri",
+            Self::SipJibri => "sip-jibri",
+            Self::Jigasi => "jigasi",
             Self::Proxy => "proxy",
+        }
+    }
+}
+
+impl From<GroupKind> for Component {
+    fn from(kind: GroupKind) -> Self {
+        match kind {
+            GroupKind::Jvb => Self::Jvb,
+            GroupKind::Jibri => Self::Jibri,
+            GroupKind::SipJibri => Self::SipJibri,
+            GroupKind::Jigasi => Self::Jigasi,
         }
     }
 }

@@ -139,7 +139,7 @@ fn deployment(model: &ShardModel, recorders: &RecordersModel, files: &BTreeMap<S
     Deployment {
         metadata: shard_meta(model, own, JIBRI.as_str()),
         spec: Some(DeploymentSpec {
-            replicas: Some(recorders.replicas),
+            replicas: Some(recorders.group.options.min),
             selector: selector(shard_pods(model, JIBRI)),
             strategy: Some(DeploymentStrategy {
                 type_: Some("RollingUpdate".to_owned()),

@@ -5,16 +5,25 @@ use std::{collections::BTreeMap, time::Duration};
 use k8s_openapi::api::core::v1::LocalObjectReference;
 
 use super::{
-    BridgesModel, BucketModel, RecordersModel, Strategy, WebFile, WebModel,
+    BridgesModel, BucketModel, GatewayPodsModel, RecordersModel, Strategy, WebFile, WebModel,
     check::{self, Problems},
     pod::requests,
+    scaling::{self, Component as Numbers},
     shard::Pods,
     time::parse_time,
 };
-use crate::api::{BridgeSpec, JwtSpec, RecorderSpec, StrategyType, WebSpec};
+use crate::{
+    api::{
+        BridgeSpec, BridgeStrategy, GatewayPodsSpec, GroupKind, GroupSpec, JwtSpec, RecorderSpec, ScalingSpec,
+        StrategyType, TimeText, WebSpec,
+    },
+    plan::group::GroupModel,
+};
 
 /// How long a bridge waits for its conferences when nothing is said.
 const GRACEFUL: Duration = Duration::from_secs(4 * 3600);
+/// How long a recorder may take to end when nothing is said: as long as Jitsi's own script waits.
+const RECORDING: Duration = Duration::from_secs(6 * 3600);
 /// A STUN server of the Jitsi project, which the earlier operator asked too.
 const STUN: &str = "meet-jit-si-turnrelay.jitsi.net:443";
 
@@ -46,16 +55,19 @@ pub(super) fn jwt_variables(jwt: &JwtSpec, problems: &mut Problems) -> BTreeMap<
     all
 }
 
-pub(super) fn bridges(spec: Option<&BridgeSpec>, pods: &Pods<'_>, problems: &mut Problems) -> BridgesModel {
-    let none = BridgeSpec::default();
-    let jvb = spec.unwrap_or(&none);
-    let wanted = jvb.strategy.clone().unwrap_or_default();
+/// What a component that is not a recorder says of its numbers.
+fn strategy(path: &str, spec: Option<&BridgeStrategy>, problems: &mut Problems) -> Strategy {
+    let wanted = spec.cloned().unwrap_or_default();
     let replicas = wanted.replicas.unwrap_or(1);
     let max = wanted.max_replicas.filter(|max| *max > 0);
-    problems.check((0..=1000).contains(&replicas), "spec.jvb.strategy.replicas", "write a number from 0 to 1000");
+    problems.check(
+        (0..=1000).contains(&replicas),
+        &format!("{path}.strategy.replicas"),
+        "write a number from 0 to 1000",
+    );
     if max.is_some_and(|max| max < replicas) {
         problems.add(
-            "spec.jvb.strategy.maxReplicas",
+            format!("{path}.strategy.maxReplicas"),
             format!("it is less than 'replicas'; write at least {replicas}, or leave it out"),
         );
     }
@@ -63,12 +75,50 @@ pub(super) fn bridges(spec: Option<&BridgeSpec>, pods: &Pods<'_>, problems: &mut
         StrategyType::Static => Strategy::Static { replicas },
         StrategyType::Daemonset => Strategy::Daemonset,
         StrategyType::Autoscaled => {
-            Strategy::Autoscaled { min: replicas, max: max.unwrap_or_else(|| replicas.max(1).saturating_mul(10)) }
+            Strategy::Autoscaled { min: replicas, max: max.unwrap_or_else(|| tenfold(replicas)) }
         }
     };
     if max.is_some() && !matches!(strategy, Strategy::Autoscaled { .. }) {
-        problems.warn("spec.jvb.strategy.maxReplicas", "has no effect; it needs 'type: autoscaled'");
+        problems.warn(format!("{path}.strategy.maxReplicas"), "has no effect; it needs 'type: autoscaled'");
     }
+    strategy
+}
+
+/// The largest number where none was given.
+fn tenfold(replicas: i32) -> i32 {
+    replicas.max(1).saturating_mul(10)
+}
+
+fn numbers(
+    path: &str,
+    kind: GroupKind,
+    strategy: Strategy,
+    scaling: Option<&ScalingSpec>,
+    groups: &[GroupSpec],
+    problems: &mut Problems,
+) -> GroupModel {
+    let (min, max, autoscale) = match strategy {
+        Strategy::Static { replicas } => (replicas, replicas, false),
+        Strategy::Daemonset => (0, 0, false),
+        Strategy::Autoscaled { min, max } => (min, max, true),
+    };
+    let component = Numbers { path, kind, min, max, spares: None, autoscale, scaling };
+    scaling::group(&component, of(kind, groups), problems)
+}
+
+fn of(kind: GroupKind, groups: &[GroupSpec]) -> Option<&GroupSpec> {
+    groups.iter().find(|group| group.kind == kind)
+}
+
+pub(super) fn bridges(
+    spec: Option<&BridgeSpec>,
+    pods: &Pods<'_>,
+    groups: &[GroupSpec],
+    problems: &mut Problems,
+) -> BridgesModel {
+    let none = BridgeSpec::default();
+    let jvb = spec.unwrap_or(&none);
+    let strategy = strategy("spec.jvb", jvb.strategy.as_ref(), problems);
     let ports = jvb.ports.clone().unwrap_or_default();
     if ports.tcp.is_some() {
         problems.warn(
@@ -84,14 +134,19 @@ pub(super) fn bridges(spec: Option<&BridgeSpec>, pods: &Pods<'_>, problems: &mut
             format!("'{address}' is not an address; write '203.0.113.7' or '203.0.113.7#10000'"),
         );
     }
-    let timeout = match &jvb.graceful_shutdown_timeout {
-        None => GRACEFUL,
-        Some(text) => parse_time(text).unwrap_or_else(|| {
-            problems.add("spec.jvb.gracefulShutdownTimeout", "write a time from '1s' to '30d', such as '4h'");
-            GRACEFUL
-        }),
-    };
+    let timeout = wait(jvb.graceful_shutdown_timeout.as_ref(), "spec.jvb.gracefulShutdownTimeout", GRACEFUL, problems);
+    let group = numbers("spec.jvb", GroupKind::Jvb, strategy, jvb.scaling.as_ref(), groups, problems);
+    let per_node = ports.per_node.unwrap_or(1);
+    problems.check(
+        (1..=100).contains(&per_node) && port + per_node <= 65_536,
+        "spec.jvb.ports.perNode",
+        "write a number of bridges per node from 1 to 100, so that 'udp' + 'perNode' stays within 65536",
+    );
     BridgesModel {
+        per_node,
+        group,
+        move_endpoints: jvb.move_endpoints.unwrap_or_default(),
+        shared: jvb.shared,
         pod: pods.make("jvb", Some(&jvb.pod), requests("500m", "1Gi"), problems),
         strategy,
         port,
@@ -105,12 +160,35 @@ pub(super) fn bridges(spec: Option<&BridgeSpec>, pods: &Pods<'_>, problems: &mut
     }
 }
 
-pub(super) fn recorders(jibri: &RecorderSpec, pods: &Pods<'_>, problems: &mut Problems) -> RecordersModel {
+pub(super) fn recorders(
+    kind: GroupKind,
+    jibri: &RecorderSpec,
+    pods: &Pods<'_>,
+    groups: &[GroupSpec],
+    problems: &mut Problems,
+) -> RecordersModel {
+    let path = if kind == GroupKind::Jibri { "spec.jibri" } else { "spec.sipJibri" };
     let replicas = jibri.replicas.unwrap_or(1);
-    problems.check((0..=1000).contains(&replicas), "spec.jibri.replicas", "write a number from 0 to 1000");
+    problems.check((0..=1000).contains(&replicas), &format!("{path}.replicas"), "write a number from 0 to 1000");
+    let max = jibri.max_replicas.filter(|max| *max > 0).unwrap_or_else(|| tenfold(replicas));
+    problems.check(
+        max >= replicas,
+        &format!("{path}.maxReplicas"),
+        "it is less than 'replicas'; write at least as many, or leave it out",
+    );
+    let component = Numbers {
+        path,
+        kind,
+        min: replicas,
+        max,
+        spares: jibri.scaling.is_none().then_some(replicas),
+        autoscale: true,
+        scaling: jibri.scaling.as_ref(),
+    };
     RecordersModel {
         pod: pods.make("jibri", Some(&jibri.pod), requests("1", "2Gi"), problems),
-        replicas,
+        group: scaling::group(&component, of(kind, groups), problems),
+        deadline: wait(jibri.recording_deadline.as_ref(), &format!("{path}.recordingDeadline"), RECORDING, problems),
         bucket: jibri.bucket.as_ref().map(|bucket| BucketModel {
             url: if bucket.host.contains("://") { bucket.host.clone() } else { format!("https://{}", bucket.host) },
             name: bucket.name.clone(),
@@ -119,6 +197,38 @@ pub(super) fn recorders(jibri: &RecorderSpec, pods: &Pods<'_>, problems: &mut Pr
         }),
         finalize: jibri.finalize_script.as_ref().map(|cm| cm.name.clone()),
     }
+}
+
+pub(super) fn gateways(
+    spec: &GatewayPodsSpec,
+    pods: &Pods<'_>,
+    groups: &[GroupSpec],
+    problems: &mut Problems,
+) -> GatewayPodsModel {
+    let strategy = strategy("spec.jigasi", spec.strategy.as_ref(), problems);
+    if strategy == Strategy::Daemonset {
+        problems.add("spec.jigasi.strategy.type", "write 'static' or 'autoscaled': a gateway is not tied to a node");
+    }
+    GatewayPodsModel {
+        pod: pods.make("jigasi", Some(&spec.pod), requests("500m", "1Gi"), problems),
+        group: numbers("spec.jigasi", GroupKind::Jigasi, strategy, spec.scaling.as_ref(), groups, problems),
+        graceful: wait(
+            spec.graceful_shutdown_timeout.as_ref(),
+            "spec.jigasi.gracefulShutdownTimeout",
+            GRACEFUL,
+            problems,
+        ),
+        sip_secret: spec.sip_secret.as_ref().map(|secret| secret.name.clone()),
+    }
+}
+
+fn wait(given: Option<&TimeText>, path: &str, otherwise: Duration, problems: &mut Problems) -> Duration {
+    given.map_or(otherwise, |text| {
+        parse_time(text).unwrap_or_else(|| {
+            problems.add(path, "write a time from '1s' to '30d', such as '4h'");
+            otherwise
+        })
+    })
 }
 
 /// The user's files: field, ConfigMap, and what becomes of it.

@@ -45,6 +45,7 @@ pub fn jitsi(jitsi: &Jitsi, defaults: &Defaults, existing: Option<&Existing>) ->
             owner: Owner { kind: "JitsiShard".to_owned(), ..Owner::default() },
             jitsi: Some(name.clone()),
         },
+        &[],
         defaults,
         &mut problems,
     );

@@ -11,7 +11,10 @@ use k8s_openapi::api::{
 };
 
 use super::{Problem, time::write_time};
-use crate::api::{Conduct, ExposureType, GatewayParent, JitsiShardSpec, ShardTemplate, TimeText};
+use crate::{
+    api::{Conduct, ExposureType, GatewayParent, JitsiShardSpec, MoveEndpoints, ShardTemplate, TimeText},
+    plan::group::GroupModel,
+};
 
 /// The resource that owns what is built.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -99,8 +102,29 @@ pub struct BridgesModel {
     pub advertise: Vec<String>,
     /// STUN servers; none switches STUN off.
     pub stun: Vec<String>,
+    /// How many may run on one node.
+    pub per_node: i32,
+    /// How many there are, and how that changes. Not looked at with a DaemonSet.
+    pub group: GroupModel,
+    /// What becomes of those who are on one that has to go.
+    pub move_endpoints: MoveEndpoints,
+    /// Each serves all shards of the Jitsi.
+    pub shared: bool,
     /// How long a bridge waits for its conferences when it has to go. None: not at all.
     pub graceful: Option<Duration>,
+}
+
+/// Gateways to telephones.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GatewayPodsModel {
+    /// Their pods.
+    pub pod: PodModel,
+    /// How many there are, and how that changes.
+    pub group: GroupModel,
+    /// How long one waits for its calls when it has to go.
+    pub graceful: Duration,
+    /// The Secret with the SIP account.
+    pub sip_secret: Option<String>,
 }
 
 /// A bucket for recordings.
@@ -121,8 +145,10 @@ pub struct BucketModel {
 pub struct RecordersModel {
     /// Their pods.
     pub pod: PodModel,
-    /// How many.
-    pub replicas: i32,
+    /// How many are kept free, how many there may be, and how that changes.
+    pub group: GroupModel,
+    /// How long one may take to end when it has to go.
+    pub deadline: Duration,
     /// Where recordings go.
     pub bucket: Option<BucketModel>,
     /// The user's ConfigMap with `finalize.sh`.
@@ -199,6 +225,10 @@ pub struct ShardModel {
     pub bridges: BridgesModel,
     /// Recorders.
     pub recorders: Option<RecordersModel>,
+    /// Recorders that dial out by SIP.
+    pub sip_recorders: Option<RecordersModel>,
+    /// Gateways to telephones.
+    pub gateways: Option<GatewayPodsModel>,
     /// Web servers.
     pub web: WebModel,
     /// Prosody.
@@ -338,6 +368,7 @@ impl JitsiModel {
             template,
             drain: false,
             retire: false,
+            groups: Vec::new(),
             conduct: Conduct {
                 paused: self.paused,
                 suspend: false,

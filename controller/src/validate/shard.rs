@@ -14,11 +14,13 @@ use kube::ResourceExt;
 use super::{
     Defaults, Existing, Invalid, Need, NeedKind, NetworkModel, Owner, PodModel, ShardModel,
     check::{self, Problems},
-    component::{bridges, jwt_variables, recorders, web, web_files},
+    component::{bridges, gateways, jwt_variables, recorders, web, web_files},
     pod::{self, Source, requests},
     time::parse_time,
 };
-use crate::api::{Conduct, JITSI_LABEL, JitsiShard, NetworkPolicySpec, PodSettings, ShardTemplate};
+use crate::api::{
+    Conduct, GroupKind, GroupSpec, JITSI_LABEL, JitsiShard, NetworkPolicySpec, PodSettings, ShardTemplate,
+};
 
 /// How long a shard may drain when nothing is said.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(4 * 3600);
@@ -81,6 +83,7 @@ pub fn shard(shard: &JitsiShard, defaults: &Defaults, existing: Option<&Existing
             owner,
             jitsi: shard.labels().get(JITSI_LABEL).cloned(),
         },
+        &shard.spec.groups,
         defaults,
         &mut problems,
     );
@@ -141,7 +144,13 @@ impl Pods<'_> {
     }
 }
 
-pub(super) fn template(spec: &ShardTemplate, names: Names, defaults: &Defaults, problems: &mut Problems) -> ShardModel {
+pub(super) fn template(
+    spec: &ShardTemplate,
+    names: Names,
+    groups: &[GroupSpec],
+    defaults: &Defaults,
+    problems: &mut Problems,
+) -> ShardModel {
     problems.check(
         check::host_name(&spec.domain),
         "spec.domain",
@@ -190,8 +199,22 @@ pub(super) fn template(spec: &ShardTemplate, names: Names, defaults: &Defaults, 
         } else {
             spec.trusted_proxies.clone()
         },
-        bridges: bridges(spec.jvb.as_ref(), &pods, problems),
-        recorders: spec.jibri.as_ref().filter(|jibri| jibri.enabled).map(|jibri| recorders(jibri, &pods, problems)),
+        bridges: bridges(spec.jvb.as_ref(), &pods, groups, problems),
+        recorders: spec
+            .jibri
+            .as_ref()
+            .filter(|jibri| jibri.enabled)
+            .map(|jibri| recorders(GroupKind::Jibri, jibri, &pods, groups, problems)),
+        sip_recorders: spec
+            .sip_jibri
+            .as_ref()
+            .filter(|jibri| jibri.enabled)
+            .map(|jibri| recorders(GroupKind::SipJibri, jibri, &pods, groups, problems)),
+        gateways: spec
+            .jigasi
+            .as_ref()
+            .filter(|jigasi| jigasi.enabled)
+            .map(|jigasi| gateways(jigasi, &pods, groups, problems)),
         web: web(spec.web.as_ref(), &pods, problems),
         prosody: pods.make("prosody", prosody.map(|p| &p.pod), requests("100m", "256Mi"), problems),
         prosody_config: prosody.and_then(|p| p.custom_config.as_ref()).map(|cm| cm.name.clone()),

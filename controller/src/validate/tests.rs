@@ -45,7 +45,7 @@ fn the_sample_is_what_its_author_meant() {
     let model = jitsi(&sample, &Defaults::default(), None).unwrap();
     assert_eq!(model.region(0), Some("europe"));
     assert_eq!(model.sample.bridges.strategy, Strategy::Autoscaled { min: 1, max: 10 });
-    assert_eq!(model.sample.recorders.as_ref().map(|r| r.replicas), Some(1));
+    assert_eq!(model.sample.recorders.as_ref().and_then(|r| r.group.spares), Some(1));
     assert_eq!(model.warnings, []);
 }
 
