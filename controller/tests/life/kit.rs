@@ -20,7 +20,7 @@ use controller::{
     events::Events,
     lease::{Elector, KubeLease, Leadership, Timing},
     metrics::Metrics,
-    reconcile::Context,
+    reconcile::{Context, FleetMemory},
     server::lead,
     validate::Defaults,
 };
@@ -160,6 +160,7 @@ impl Kit {
             defaults: Defaults::default(),
             clock: self.clock(),
             failures: Mutex::default(),
+            fleet: FleetMemory::default(),
         })
     }
 
