@@ -52,7 +52,8 @@ impl Builder {
         self
     }
 
-    /// The actors to run beside the double. A real cluster has its own.
+    /// The actors to run beside the double. A real cluster has its own; where it has no node, the scheduler and the
+    /// kubelet of these play for the test's namespace, if there is to be a kubelet.
     #[must_use]
     pub fn actors(mut self, actors: Actors) -> Self {
         self.actors = actors;
@@ -65,7 +66,7 @@ impl Builder {
     /// When the cluster cannot be reached or refuses what a test needs.
     pub async fn start(self) -> Harness {
         match cluster::kubeconfig() {
-            Some(path) => Harness::in_cluster(path, self.crds).await,
+            Some(path) => Harness::in_cluster(path, self.crds, self.actors).await,
             None => Harness::with_double(self.crds, self.actors).await,
         }
     }
@@ -81,7 +82,7 @@ pub struct Harness {
 
 enum End {
     Double { server: ApiServer, faults: Faults, actors: Running },
-    Cluster { removal: cluster::Removal },
+    Cluster { actors: Option<Running>, removal: cluster::Removal },
 }
 
 impl Harness {
@@ -110,7 +111,7 @@ impl Harness {
         Self { client, namespace, capabilities, end: End::Double { server, faults, actors: running } }
     }
 
-    async fn in_cluster(path: PathBuf, crds: Vec<Value>) -> Self {
+    async fn in_cluster(path: PathBuf, crds: Vec<Value>, actors: Actors) -> Self {
         let client = cluster::client(&path, None).await;
         let namespace = unique_name();
         let api = Raw::new(client.clone(), &namespace);
@@ -121,8 +122,13 @@ impl Harness {
         let removal = cluster::Removal { kubeconfig: path, namespaces: vec![namespace.clone()], collections };
         make_namespace(&api, &namespace).await;
         apply_crds(&api, &crds).await;
-        let capabilities = cluster::capabilities(&api).await;
-        Self { client, namespace, capabilities, end: End::Cluster { removal } }
+        let mut capabilities = cluster::capabilities(&api).await;
+        let mut hollow = None;
+        if actors.kubelet.is_some() && capabilities.deployments && !capabilities.kubelet {
+            hollow = Some(actors.start_hollow(&client, &namespace).await);
+            (capabilities.scheduler, capabilities.kubelet, capabilities.scripted_pods) = (true, true, true);
+        }
+        Self { client, namespace, capabilities, end: End::Cluster { actors: hollow, removal } }
     }
 
     /// The client, in the test's namespace.
@@ -135,7 +141,7 @@ impl Harness {
     pub async fn client_as(&self, who: &str) -> Client {
         match &self.end {
             End::Double { server, .. } => server.client_as(who, &self.namespace),
-            End::Cluster { removal } => cluster::client(&removal.kubeconfig, Some(who)).await,
+            End::Cluster { removal, .. } => cluster::client(&removal.kubeconfig, Some(who)).await,
         }
     }
 
@@ -152,7 +158,7 @@ impl Harness {
     /// Makes one more namespace, removed with the first.
     pub async fn another_namespace(&mut self) -> String {
         let name = unique_name();
-        if let End::Cluster { removal } = &mut self.end {
+        if let End::Cluster { removal, .. } = &mut self.end {
             removal.namespaces.push(name.clone());
         }
         make_namespace(&self.api(), &name).await;
@@ -185,11 +191,12 @@ impl Harness {
         }
     }
 
-    /// The double's running actors, for scripts and for stopping one.
+    /// The running actors, for scripts and for stopping one: all that was asked for on the double, the kubelet and the
+    /// scheduler in a cluster without nodes, none in one that has nodes.
     pub fn actors(&self) -> Option<&Running> {
         match &self.end {
             End::Double { actors, .. } => Some(actors),
-            End::Cluster { .. } => None,
+            End::Cluster { actors, .. } => actors.as_ref(),
         }
     }
 

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::capabilities::Capabilities;
 use super::raw::{MERGE, Raw};
+use crate::actors::nodes::HOLLOW;
 
 /// The environment variable that names the kubeconfig of a cluster to test against.
 pub const VARIABLE: &str = "KUBECONFIG_TEST";
@@ -46,8 +47,9 @@ pub(super) async fn capabilities(api: &Raw) -> Capabilities {
     let nodes = api.get("/api/v1/nodes").await;
     let ready_nodes = nodes.body["items"].as_array().is_some_and(|items| {
         items.iter().any(|node| {
+            let hollow = node["metadata"]["labels"][HOLLOW].is_string();
             let conditions = node["status"]["conditions"].as_array();
-            conditions.is_some_and(|c| c.iter().any(|c| c["type"] == "Ready" && c["status"] == "True"))
+            !hollow && conditions.is_some_and(|c| c.iter().any(|c| c["type"] == "Ready" && c["status"] == "True"))
         })
     });
     if controllers {
@@ -109,6 +111,9 @@ async fn remove(client: &Client, namespace: &str, collections: &[String]) {
         Ok(reply) => eprintln!("*** namespace {namespace} is left behind: {} {} ***", reply.code, reply.body),
         Err(e) => eprintln!("*** namespace {namespace} is left behind: {e} ***"),
     }
+    // No kubelet sees off the pods of nodes that are not there.
+    let now = json!({"gracePeriodSeconds": 0});
+    let _killed = api.attempt(http::Method::DELETE, "v1/pods", &[], Some(&now)).await;
     for collection in collections {
         let Ok(list) = api.attempt(http::Method::GET, collection, &[], None).await else { continue };
         for item in list.body["items"].as_array().into_iter().flatten() {
