@@ -27,6 +27,9 @@ use crate::ApiServer;
 use crate::actors::{Actors, Running};
 use crate::faults::Faults;
 
+/// The version of Kubernetes whose API the double speaks: 1.33.
+pub(crate) const DOUBLES_MINOR: u32 = 33;
+
 /// What a test wants before it starts.
 #[derive(Default)]
 pub struct Builder {
@@ -77,6 +80,7 @@ pub struct Harness {
     client: Client,
     namespace: String,
     capabilities: Capabilities,
+    minor: u32,
     end: End,
 }
 
@@ -108,7 +112,13 @@ impl Harness {
         // The record starts with the test's own work, and faults hit nothing of the set-up.
         let faults = Faults::install(&server);
         drop(server.take_requests());
-        Self { client, namespace, capabilities, end: End::Double { server, faults, actors: running } }
+        Self {
+            client,
+            namespace,
+            capabilities,
+            minor: DOUBLES_MINOR,
+            end: End::Double { server, faults, actors: running },
+        }
     }
 
     async fn in_cluster(path: PathBuf, crds: Vec<Value>, actors: Actors) -> Self {
@@ -121,14 +131,15 @@ impl Harness {
         // From here on a panic removes what was made.
         let removal = cluster::Removal { kubeconfig: path, namespaces: vec![namespace.clone()], collections };
         make_namespace(&api, &namespace).await;
-        apply_crds(&api, &crds).await;
+        let minor = cluster::minor_version(&api).await;
+        apply_crds(&api, &cluster::understood(crds, minor)).await;
         let mut capabilities = cluster::capabilities(&api).await;
         let mut hollow = None;
         if actors.kubelet.is_some() && capabilities.deployments && !capabilities.kubelet {
             hollow = Some(actors.start_hollow(&client, &namespace).await);
             (capabilities.scheduler, capabilities.kubelet, capabilities.scripted_pods) = (true, true, true);
         }
-        Self { client, namespace, capabilities, end: End::Cluster { actors: hollow, removal } }
+        Self { client, namespace, capabilities, minor, end: End::Cluster { actors: hollow, removal } }
     }
 
     /// The client, in the test's namespace.
@@ -168,6 +179,24 @@ impl Harness {
     /// What the other end has beside the API server.
     pub fn capabilities(&self) -> Capabilities {
         self.capabilities
+    }
+
+    /// Whether the server is at least Kubernetes 1.`minor`, which brought `what`. If not, says loudly that it is left
+    /// out: the suites hold what is true of the versions that we support, and an older server is only so much use.
+    pub fn since(&self, minor: u32, what: &str) -> bool {
+        if self.minor < minor {
+            skipped(what, &format!("this server is Kubernetes 1.{}, and that came with 1.{minor}", self.minor));
+        }
+        self.minor >= minor
+    }
+
+    /// Whether the server has this group and version, such as `policy/v1`. If not, says loudly what is left out.
+    pub async fn serves(&self, group_version: &str) -> bool {
+        let serves = self.api().get(&format!("/apis/{group_version}")).await.code == 200;
+        if !serves {
+            skipped(group_version, "this server does not have it");
+        }
+        serves
     }
 
     /// True when the other end is the double, so that a test may pause time.

@@ -73,10 +73,15 @@ pub(super) async fn make(world: &World, shapes: &[NodeShape], net: &str) -> Resu
     let usual = ["node-a", "node-b", "node-c"].map(NodeShape::named);
     let shapes = if shapes.is_empty() { &usual[..] } else { shapes };
     for (index, shape) in shapes.iter().enumerate() {
+        let path = format!("/api/v1/nodes/{}", shape.name);
         world.create("/api/v1/nodes", &shape.object(index, net)).await?;
         // A create may drop the status.
         let status = json!({"status": shape.status(index, net)});
-        world.merge(&format!("/api/v1/nodes/{}/status", shape.name), &status).await?;
+        let made = world.merge(&format!("{path}/status"), &status).await?;
+        // A real server holds a new node back from pods, until the controller of nodes has seen it ready.
+        if made.is_some_and(|node| node["spec"]["taints"].is_array()) {
+            world.merge(&path, &json!({"spec": {"taints": null}})).await?;
+        }
     }
     Ok(())
 }
