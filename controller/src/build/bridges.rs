@@ -23,14 +23,14 @@ use super::{
     prosody::env_checksum,
 };
 use crate::{
-    api::{DRAIN_ASKED, ExposureType, JITSI_LABEL, PROTECTED_UNTIL, SERVES, TEMPLATE_REVISION},
+    api::{ATTEMPT, DRAIN_ASKED, ExposureType, JITSI_LABEL, PROTECTED_UNTIL, SERVES, TEMPLATE_REVISION},
     validate::{ShardModel, Strategy},
 };
 
 const JVB: Component = Component::Jvb;
 
 /// What is left of the grace period after the last conference: a minute in which jicofo moves leftovers, and the JVM's end.
-const AFTER_THE_LAST: i64 = 120;
+pub(super) const AFTER_THE_LAST: i64 = 120;
 
 /// For everybody who deletes or evicts the pod without asking the controller. Drain first, so that jicofo prefers others at
 /// once; then the shutdown that ends the process by itself. The loop keeps the pod until the bridge has stopped answering.
@@ -74,6 +74,8 @@ pub struct Place {
     pub port: Option<i32>,
     /// Shards that it serves besides its own.
     pub serves: Vec<String>,
+    /// So many tries before this one failed at once.
+    pub attempt: u32,
     /// It is not taken away by load until then.
     pub protected_until: Option<jiff::Timestamp>,
 }
@@ -81,18 +83,31 @@ pub struct Place {
 /// The pod of one bridge. `settled`: it will read the environment that the model means; otherwise it is made of something
 /// that has no name, and gives way to another one later.
 pub fn bridge(model: &ShardModel, place: &Place, settled: bool) -> Pod {
-    let template = template(model, place);
-    let mut metadata = shard_meta(model, place.name.clone(), JVB.as_str());
-    let ours = template.metadata.unwrap_or_default();
-    metadata.labels = ours.labels;
-    if let (Some(labels), ExposureType::NodePort) = (&mut metadata.labels, model.bridges.exposure) {
+    let mut pod = bare(model, JVB, template(model, place), place, settled.then(|| bridge_revision(model)));
+    if let (Some(labels), ExposureType::NodePort) = (&mut pod.metadata.labels, model.bridges.exposure) {
         labels.insert(exposure::POD_LABEL.to_owned(), place.name.clone());
     }
+    pod
+}
+
+/// A pod of its own, with what has to be known about it written on it.
+pub(super) fn bare(
+    model: &ShardModel,
+    component: Component,
+    template: PodTemplateSpec,
+    place: &Place,
+    revision: Option<String>,
+) -> Pod {
+    let mut metadata = shard_meta(model, place.name.clone(), component.as_str());
+    let ours = template.metadata.unwrap_or_default();
+    metadata.labels = ours.labels;
     let mut annotations = ours.annotations.unwrap_or_default();
-    let revision = if settled { bridge_revision(model) } else { UNSETTLED.to_owned() };
-    annotations.insert(TEMPLATE_REVISION.to_owned(), revision);
+    annotations.insert(TEMPLATE_REVISION.to_owned(), revision.unwrap_or_else(|| UNSETTLED.to_owned()));
     if !place.serves.is_empty() {
         annotations.insert(SERVES.to_owned(), place.serves.join(","));
+    }
+    if place.attempt > 0 {
+        annotations.insert(ATTEMPT.to_owned(), place.attempt.to_string());
     }
     if let Some(until) = place.protected_until {
         annotations.insert(PROTECTED_UNTIL.to_owned(), until.to_string());
