@@ -9,6 +9,7 @@ use std::{
 
 use jiff::Timestamp;
 
+use super::nodes::Nodes;
 use crate::{
     api::GroupKind,
     plan::{group::Sample, report::Report},
@@ -19,7 +20,10 @@ const MOST: usize = 100_000;
 
 /// What the leader has heard of the groups, by the shard's uid.
 #[derive(Debug, Default)]
-pub struct FleetMemory(Mutex<BTreeMap<(String, GroupKind), Heard>>);
+pub struct FleetMemory {
+    groups: Mutex<BTreeMap<(String, GroupKind), Heard>>,
+    pub(super) nodes: Nodes,
+}
 
 /// What was heard of one group.
 #[derive(Debug, Default)]
@@ -34,7 +38,7 @@ struct Heard {
 
 impl FleetMemory {
     fn all(&self) -> MutexGuard<'_, BTreeMap<(String, GroupKind), Heard>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Forgets everything: what was heard before somebody else led is not what happened meanwhile.
@@ -98,6 +102,13 @@ impl FleetMemory {
         answers.retain(|pod, _| there.contains(pod));
     }
 
+    /// What this pod answered before says nothing any more: it was told something.
+    pub(super) fn ask_again(&self, shard: &str, kind: GroupKind, pod: &str) {
+        if let Some(heard) = self.all().get_mut(&(shard.to_owned(), kind)) {
+            heard.answers.remove(pod);
+        }
+    }
+
     /// When the status of a group was last written by this leader.
     pub(super) fn written(&self, shard: &str, kind: GroupKind) -> Option<Timestamp> {
         self.all().get(&(shard.to_owned(), kind))?.written
@@ -110,6 +121,6 @@ impl FleetMemory {
 }
 
 /// How old; what is of the future is new.
-fn age(now: Timestamp, at: Timestamp) -> Duration {
+pub(super) fn age(now: Timestamp, at: Timestamp) -> Duration {
     Duration::try_from(now.duration_since(at)).unwrap_or_default()
 }
