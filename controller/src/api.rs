@@ -205,17 +205,40 @@ pub struct JitsiSpec {
         description = "Conferences that jicofo reports"
     ),
     printcolumn(
-        name = "Bridges",
+        name = "JVB",
         type_ = "integer",
         json_path = ".status.bridges.ready",
         description = "Bridges that are ready"
     ),
     printcolumn(
-        name = "Recorders",
+        name = "Desired",
         type_ = "integer",
-        json_path = ".status.recorders.ready",
-        description = "Recorders that are ready",
-        priority = 1
+        json_path = ".status.groups[?(@.kind==\"jvb\")].desired",
+        description = "Bridges asked for"
+    ),
+    printcolumn(
+        name = "Draining",
+        type_ = "integer",
+        json_path = ".status.groups[?(@.kind==\"jvb\")].draining",
+        description = "Bridges on their way out"
+    ),
+    printcolumn(
+        name = "Stress",
+        type_ = "string",
+        json_path = ".status.groups[?(@.kind==\"jvb\")].stress",
+        description = "Mean stress of the bridges"
+    ),
+    printcolumn(
+        name = "Jibri-Idle",
+        type_ = "integer",
+        json_path = ".status.groups[?(@.kind==\"jibri\")].idle",
+        description = "Recorders that are free"
+    ),
+    printcolumn(
+        name = "Jibri-Busy",
+        type_ = "integer",
+        json_path = ".status.groups[?(@.kind==\"jibri\")].busy",
+        description = "Recorders that record"
     ),
     printcolumn(
         name = "Waiting for",

@@ -67,10 +67,9 @@ pub(super) async fn carry_out(tend: &Tend<'_>, group: &Group<'_>, seen: &Seen<'_
             trouble = trouble.or(Some(error));
         }
     }
-    for member in &seen.members {
-        if left.contains(&member.bridge.name) {
-            continue;
-        }
+    let deleted = seen.plan.actions.iter().filter(|action| matches!(action, Action::Delete { .. }));
+    left.extend(deleted.filter_map(|action| action.name().map(str::to_owned)));
+    for member in seen.members.iter().filter(|member| !left.contains(&member.bridge.name)) {
         if let Err(error) = work.show(member).await {
             if lost(&error) {
                 return Err(error);
@@ -130,7 +129,7 @@ impl Work<'_> {
             }
             Action::Move { name } => self.move_away(name).await,
             Action::Delete { name, uid, grace } => self.delete(name, uid, *grace).await,
-            Action::Note(note) => {
+            Action::Note { note, .. } => {
                 self.notes.push(note.clone());
                 Ok(())
             }

@@ -15,7 +15,7 @@ use crate::{
     api::{GroupKind, GroupStatus},
     plan::{
         Note,
-        bridges::{self, Bridge, FRESH, Plan, Rules, Stand, State},
+        bridges::{self, Bridge, FRESH, Memory, Plan, Rules, Stand, State},
         group::{GroupModel, Look, Options, Sample, decide, memory_of, remember},
         report::Report,
     },
@@ -80,15 +80,13 @@ pub(super) async fn look<'a>(tend: &Tend<'a>, group: &Group<'_>) -> Seen<'a> {
         })
         .collect();
 
-    // Where each stands does not depend on the number; the number depends on how many count.
-    let stands = bridges::plan(&group.rules, &bridges, tend.now);
-    let samples = samples(tend, group, &bridges, &stands.stands);
+    let samples = samples(tend, group, &bridges);
     let before = tend.before(group.kind);
     let memory = before.map(memory_of).unwrap_or_default();
     let decision = decide(&Look {
         model: &group.numbers,
         memory: &memory,
-        count: stands.counts.counted(),
+        count: bridges::counts(&bridges, tend.now).counted(),
         busy: 0,
         samples: &samples,
         now: tend.now,
@@ -124,7 +122,14 @@ pub(super) async fn look<'a>(tend: &Tend<'a>, group: &Group<'_>) -> Seen<'a> {
             Member { answer: answers.remove(&bridge.uid), pod, state, people, bridge }
         })
         .collect();
-    Seen { members, plan, notes: decision.notes, status }
+    let mut notes = decision.notes;
+    notes.extend(tend.context.fleet.begun(uid_of(tend), group.kind, &plan.lasting));
+    Seen { members, plan, notes, status }
+}
+
+fn uid_of<'a>(tend: &Tend<'a>) -> &'a str {
+    let shard = tend.shard;
+    shard.metadata.uid.as_deref().unwrap_or_default()
 }
 
 /// What a pod last said, if that says something about now.
@@ -135,7 +140,7 @@ fn fresh(bridge: &Bridge, now: Timestamp) -> Option<&Report> {
 
 /// Asks every pod that runs, unless it has just been asked. Who does not answer is not in the answer.
 async fn ask(tend: &Tend<'_>, kind: GroupKind, pods: &[&Pod]) -> BTreeMap<String, Report> {
-    let shard = tend.shard.metadata.uid.as_deref().unwrap_or_default();
+    let shard = uid_of(tend);
     let fleet = &tend.context.fleet;
     let mut known = BTreeMap::new();
     let mut due = Vec::new();
@@ -177,14 +182,22 @@ fn samples(
     tend: &Tend<'_>,
     group: &Group<'_>,
     bridges: &[Bridge],
-    stands: &BTreeMap<String, State>,
 ) -> Vec<Sample> {
-    let new = bridges.iter().filter(|bridge| stands.get(&bridge.name) == Some(&State::Active)).filter_map(|bridge| {
+    // As the autoscaler has it: not of one that starts, and not of one on its way out.
+    let works = |bridge: &&Bridge| bridge.pod == bridges::Pod::Ready && !bridge.deleting && !is_leaving(bridge);
+    let new = bridges.iter().filter(works).filter_map(|bridge| {
         let report = bridge.report.as_ref()?;
         Some(Sample { instance: bridge.uid.clone(), at: report.at?, value: report.stress? })
     });
-    let shard = tend.shard.metadata.uid.as_deref().unwrap_or_default();
+    let shard = uid_of(tend);
     tend.context.fleet.samples(shard, group.kind, new.collect(), tend.now, reach(&group.numbers))
+}
+
+/// It was told to drain or to end, by us or by somebody else.
+fn is_leaving(bridge: &Bridge) -> bool {
+    let says = |report: &Report| report.graceful_shutdown == Some(true) || report.shutting_down == Some(true);
+    let Memory { drain_since, shutdown_since, .. } = bridge.memory;
+    drain_since.is_some() || shutdown_since.is_some() || bridge.report.as_ref().is_some_and(says)
 }
 
 /// How far back the periods reach, whichever numbers are in force; one more for the gap in the oldest.

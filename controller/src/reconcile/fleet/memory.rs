@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::nodes::Nodes;
 use crate::{
     api::GroupKind,
-    plan::{group::Sample, report::Report},
+    plan::{Note, group::Sample, report::Report},
 };
 
 /// More samples than that are kept of no group, whatever its periods: 1000 bridges for 10 minutes.
@@ -32,6 +32,8 @@ struct Heard {
     samples: Vec<Sample>,
     /// The last answer of each pod, by uid, and when it was asked for.
     answers: BTreeMap<String, (Timestamp, Option<Report>)>,
+    /// What was said to last when the group was last looked at, in words for machines.
+    lasting: Vec<&'static str>,
     /// When the status of the group was last written.
     written: Option<Timestamp>,
 }
@@ -100,6 +102,15 @@ impl FleetMemory {
         let answers = &mut all.entry((shard.to_owned(), kind)).or_default().answers;
         answers.extend(new.into_iter().map(|(pod, at, report)| (pod, (at, report))));
         answers.retain(|pod, _| there.contains(pod));
+    }
+
+    /// Those of these lasting notes that were not there at the last look. A new leader says each once more.
+    pub(super) fn begun(&self, shard: &str, kind: GroupKind, lasting: &[Note]) -> Vec<Note> {
+        let mut all = self.all();
+        let heard = all.entry((shard.to_owned(), kind)).or_default();
+        let new = lasting.iter().filter(|note| !heard.lasting.contains(&note.reason)).cloned().collect();
+        heard.lasting = lasting.iter().map(|note| note.reason).collect();
+        new
     }
 
     /// What this pod answered before says nothing any more: it was told something.
