@@ -173,3 +173,32 @@ fn the_end_of_a_period_does_not_take_spares_of_those_who_record() {
     assert_eq!(moved(&decision), None, "from 5 to 1 by the schedule, and back to 4 busy and 1 spare in the same look");
     assert_eq!(decision.desired, 5);
 }
+
+#[test]
+fn when_several_move_it_the_first_one_is_named() {
+    let mut group = Group::new(recorders(1), 1);
+    group.model.schedule = schedule(None, &[period("lesson", 9, 10, number(5))]);
+    group.look(60);
+    group.busy = 2;
+    assert_eq!(moved(&group.look(120)), Some((Mover::Schedule, 5, 3)), "down to 1, and up for 2 busy and 1 spare");
+}
+
+#[test]
+fn spares_go_down_a_smooth_edge_too() {
+    let mut group = Group::new(recorders(1), 1);
+    group.model.schedule = schedule(Some("60m"), &[period("lesson", 9, 10, number(6))]);
+    group.look(60);
+    group.look(120);
+    // A quarter of the way from 6 to 1, and no grace period any more.
+    assert_eq!([135, 150, 180].map(|minutes| group.desired(minutes)), [5, 4, 1]);
+}
+
+#[test]
+fn a_grace_period_ends_with_a_whole_second() {
+    let mut model = bridges();
+    model.word = Some((4, "one".to_owned()));
+    let memory = Memory { desired: Some(3), ..Memory::default() };
+    let now = at(0) + SignedDuration::from_millis(250);
+    let decision = decide(&Look { model: &model, memory: &memory, count: 3, busy: 0, samples: &[], now });
+    assert_eq!(decision.memory.grace_until, Some("2026-11-23T08:08:01Z".parse().unwrap()));
+}
