@@ -26,6 +26,8 @@ use super::{Note, report::Report};
 mod choose;
 mod life;
 mod make;
+#[cfg(test)]
+mod simulation;
 mod stand;
 #[cfg(test)]
 mod tests;
