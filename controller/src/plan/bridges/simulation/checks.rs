@@ -116,9 +116,11 @@ impl World {
                 && pod.memory.drain_since.is_none()
                 && pod.process.as_ref().is_some_and(|process| process.drain.is_none() && !process.graceful)
         });
-        // Somebody's wish; nobody knows what bridges do; no room for another beside an old one.
+        // Somebody's wish; no node for another; nobody knows what bridges do; no room for another beside an old one.
         let in_place = |pod: &Machine| pod.memory.reason.as_deref() == Some(reason::IN_PLACE);
-        if self.now < self.outage_until || self.pods.iter().any(|pod| pod.asked || in_place(pod)) {
+        if self.now < self.outage_until
+            || self.pods.iter().any(|pod| pod.asked || in_place(pod) || matches!(pod.phase, Phase::Nodeless(_)))
+        {
             self.excuse(1800);
         }
         if people == 0 || works || self.now < self.excused_until {

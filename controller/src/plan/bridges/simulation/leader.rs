@@ -5,7 +5,7 @@ use rand::RngExt;
 
 use super::{
     cluster::{Machine, Phase, Process},
-    world::{NIGHT, World, stamp},
+    world::{NIGHT, View, World, stamp},
 };
 use crate::plan::{
     bridges::{Action, Bridge, Pod, State, counts, plan},
@@ -29,8 +29,7 @@ impl World {
         self.poll();
         let view = self.view();
         self.pass(pause);
-        let bridges: Vec<Bridge> = view.iter().map(|(bridge, _)| bridge.clone()).collect();
-        let died = self.decide(&bridges).and_then(|()| self.carry_out(&bridges, &view)).is_err();
+        let died = self.decide(&view.bridges).and_then(|()| self.carry_out(&view)).is_err();
         self.before = view;
         if died || self.happens(self.faults.leader_dies) {
             self.totals.leaders += 1;
@@ -46,6 +45,7 @@ impl World {
         if now < self.outage_until && now < NIGHT {
             return;
         }
+        let sample = now >= self.decided_at + 20;
         for place in 0..self.pods.len() {
             let lost = self.happens(self.faults.poll_lost);
             let pod = &mut self.pods[place];
@@ -61,7 +61,7 @@ impl World {
                 ..Report::default()
             };
             pod.served = true;
-            if pod.memory.drain_since.is_none() && now >= pod.ready_at {
+            if sample && pod.memory.drain_since.is_none() && now >= pod.ready_at {
                 self.samples.push(Sample {
                     instance: pod.name.clone(),
                     at,
@@ -73,18 +73,20 @@ impl World {
     }
 
     /// What the API shows, sometimes as it was at the look before.
-    fn view(&mut self) -> Vec<(Bridge, u64)> {
-        if self.happens(self.faults.stale) && !self.before.is_empty() {
+    fn view(&mut self) -> View {
+        if self.happens(self.faults.stale) && !self.before.bridges.is_empty() {
             return self.before.clone();
         }
         let now = self.now;
-        self.pods
+        let versions = self.pods.iter().map(|pod| pod.version).collect();
+        let bridges = self
+            .pods
             .iter_mut()
             .map(|pod| {
                 let node = pod.node.map(|node| &self.nodes[node]);
                 let shown = pod.shown(now, pod.uid % 2 == 0);
                 pod.served |= shown == Pod::Ready;
-                let bridge = Bridge {
+                Bridge {
                     name: pod.name.clone(),
                     uid: pod.uid.to_string(),
                     created: stamp(pod.created),
@@ -100,16 +102,20 @@ impl World {
                     memory: pod.memory.clone(),
                     asked: pod.asked,
                     report: pod.report.clone(),
-                };
-                (bridge, pod.version)
+                }
             })
-            .collect()
+            .collect();
+        View { bridges, versions }
     }
 
     /// How many. What is to be remembered is written before the number counts.
     fn decide(&mut self, bridges: &[Bridge]) -> Result<(), Dead> {
+        if self.now < self.decided_at + 25 {
+            return Ok(());
+        }
+        self.decided_at = self.now;
         let now = self.clock();
-        let oldest = now - SignedDuration::from_secs(360);
+        let oldest = now - SignedDuration::from_secs(600);
         self.samples.retain(|sample| sample.at >= oldest);
         let count = counts(bridges, now).counted();
         let look = Look { model: &self.model, memory: &self.memory, count, busy: 0, samples: &self.samples, now };
@@ -127,8 +133,8 @@ impl World {
         if self.happens(self.faults.leader_dies) { Err(Dead) } else { Ok(()) }
     }
 
-    fn carry_out(&mut self, bridges: &[Bridge], view: &[(Bridge, u64)]) -> Result<(), Dead> {
-        let plan = plan(&self.rules, bridges, self.clock());
+    fn carry_out(&mut self, view: &View) -> Result<(), Dead> {
+        let plan = plan(&self.rules, &view.bridges, self.clock());
         let mut left = Vec::new();
         for action in &plan.actions {
             if action.name().is_some_and(|name| left.contains(&name)) {
@@ -164,10 +170,13 @@ impl World {
     fn act(
         &mut self,
         action: &Action,
-        view: &[(Bridge, u64)],
+        view: &View,
         stands: &std::collections::BTreeMap<String, State>,
     ) -> Result<(), Missed> {
-        let version_of = |uid: &str| view.iter().find(|(bridge, _)| bridge.uid == uid).map(|(_, version)| *version);
+        let version_of = |uid: &str| {
+            let place = view.bridges.iter().position(|bridge| bridge.uid == uid)?;
+            view.versions.get(place).copied()
+        };
         match action {
             Action::Create { name, port, attempt, .. } => self.create(name, *port, *attempt),
             Action::Remember { uid, memory, .. } => {

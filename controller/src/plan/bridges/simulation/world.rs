@@ -73,6 +73,13 @@ pub(super) struct Node {
     pub(super) back: i64,
 }
 
+/// What the API showed: bridges, and the versions of their pods.
+#[derive(Clone, Debug, Default)]
+pub(super) struct View {
+    pub(super) bridges: Vec<Bridge>,
+    pub(super) versions: Vec<u64>,
+}
+
 pub(super) struct World {
     pub(super) seed: u64,
     pub(super) loud: bool,
@@ -90,7 +97,8 @@ pub(super) struct World {
     pub(super) made: u64,
     pub(super) version: u64,
     /// What was to be seen at the look before.
-    pub(super) before: Vec<(Bridge, u64)>,
+    pub(super) before: View,
+    pub(super) decided_at: i64,
     pub(super) rules: Rules,
     pub(super) model: GroupModel,
     /// In the shard's status.
@@ -125,7 +133,7 @@ impl World {
             write_lost: some(&mut rng, 150),
             answer_lost: some(&mut rng, 150),
             stale: some(&mut rng, 200),
-            leader_dies: some(&mut rng, 40),
+            leader_dies: some(&mut rng, 15),
             outage: some(&mut rng, 4),
             poll_lost: some(&mut rng, 200),
             node_dies: some(&mut rng, 3),
@@ -165,7 +173,7 @@ impl World {
             down_quantity: 1,
             up_threshold: 0.6,
             down_threshold: 0.3,
-            period: Duration::from_secs(60),
+            period: Duration::from_secs(120),
             up_periods: 2,
             down_periods: 4,
         };
@@ -201,7 +209,8 @@ impl World {
             template: 0,
             made: 0,
             version: 0,
-            before: Vec::new(),
+            before: View::default(),
+            decided_at: 0,
             rules,
             model,
             memory: group::Memory::default(),
@@ -240,7 +249,7 @@ impl World {
     pub(super) fn live(mut self) -> Result<Totals, String> {
         while self.now < DAY && self.failed.is_none() {
             self.trouble();
-            let step = if self.is_calm() { 30 } else { 10 };
+            let step = if self.is_calm() { 60 } else { [10, 10, 20, 60][self.rng.random_range(0..4)] };
             // People come and go before the leader has looked, and between its look and its deeds.
             let early = self.rng.random_range(1..step);
             self.pass(early);
