@@ -48,6 +48,7 @@ pub(super) struct Machine {
     pub(super) ready_at: i64,
     pub(super) unready_since: i64,
     pub(super) was_ready: bool,
+    pub(super) started: Option<i64>,
     pub(super) killed_at: Option<i64>,
     pub(super) memory: Memory,
     pub(super) asked: bool,
@@ -182,6 +183,7 @@ impl World {
                 let never = self.happens(self.faults.never_ready);
                 let pod = &mut self.pods[place];
                 pod.phase = Phase::Running;
+                pod.started = Some(start);
                 self.changed = now;
                 pod.version += 1_000_000;
                 pod.unready_since = pod.unready_since.max(start);

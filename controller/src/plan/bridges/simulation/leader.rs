@@ -30,7 +30,9 @@ impl World {
         let view = self.view();
         self.pass(pause);
         let died = self.decide(&view.bridges).and_then(|()| self.carry_out(&view)).is_err();
-        self.before = view;
+        if !view.old {
+            self.before = view;
+        }
         if died || self.happens(self.faults.leader_dies) {
             self.totals.leaders += 1;
             self.samples.clear();
@@ -75,7 +77,7 @@ impl World {
     /// What the API shows, sometimes as it was at the look before.
     fn view(&mut self) -> View {
         if self.happens(self.faults.stale) && !self.before.bridges.is_empty() {
-            return self.before.clone();
+            return View { old: true, ..self.before.clone() };
         }
         let now = self.now;
         let versions = self.pods.iter().map(|pod| pod.version).collect();
@@ -92,6 +94,7 @@ impl World {
                     created: stamp(pod.created),
                     attempt: pod.attempt,
                     pod: shown,
+                    started: pod.started.map(stamp),
                     served: pod.served,
                     deleting: pod.killed_at.is_some(),
                     current: pod.template == self.template,
@@ -105,7 +108,7 @@ impl World {
                 }
             })
             .collect();
-        View { bridges, versions }
+        View { bridges, versions, old: false }
     }
 
     /// How many. What is to be remembered is written before the number counts.
@@ -241,6 +244,7 @@ impl World {
             ready_at: i64::MAX,
             unready_since: self.now,
             was_ready: false,
+            started: None,
             killed_at: None,
             memory: crate::plan::bridges::Memory::default(),
             asked: false,

@@ -78,6 +78,8 @@ pub(super) struct Node {
 pub(super) struct View {
     pub(super) bridges: Vec<Bridge>,
     pub(super) versions: Vec<u64>,
+    /// It was so at the look before, and is not any more.
+    pub(super) old: bool,
 }
 
 pub(super) struct World {
@@ -313,9 +315,9 @@ impl World {
                 let drains = self.rng.random_bool(0.7);
                 if let Some(process) = self.pods[place].answering() {
                     if drains {
-                        process.drain = Some(self.now)
+                        process.drain = Some(self.now);
                     } else {
-                        process.graceful = true
+                        process.graceful = true;
                     }
                     self.excuse(1800);
                     let name = self.pods[place].name.clone();
@@ -338,8 +340,7 @@ impl World {
     }
 
     fn is_calm(&self) -> bool {
-        self.pods.iter().all(|pod| pod.is_settled())
-            && self.pods.len() == usize::try_from(self.rules.desired).unwrap_or(0)
+        self.pods.iter().all(Machine::is_settled) && self.pods.len() == usize::try_from(self.rules.desired).unwrap_or(0)
     }
 }
 

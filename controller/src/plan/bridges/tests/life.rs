@@ -161,6 +161,23 @@ fn empty_before_it_was_told_to_end_is_not_empty_after() {
 }
 
 #[test]
+fn one_whose_process_was_started_again_is_not_known_to_be_empty() {
+    let mut one = stopping(110, 0);
+    (one.memory.quiet_since, one.report) = (Some(at(110)), None);
+    one.started = Some(at(-1000));
+    assert_eq!(of(&one, 400), ["delete x-jvb-0 30"]);
+    one.started = Some(at(130));
+    assert_eq!(of(&one, 400), ["remember x-jvb-0 drain+stop", "stop x-jvb-0"]);
+    // By a clock that is a little behind.
+    one.started = Some(at(100));
+    assert_eq!(of(&one, 400), ["remember x-jvb-0 drain+stop", "stop x-jvb-0"]);
+    // Or it says itself that it knows nothing.
+    one.started = None;
+    one.report = Some(says(399, 0));
+    assert_eq!(of(&one, 400), ["remember x-jvb-0 drain+stop", "stop x-jvb-0"]);
+}
+
+#[test]
 fn with_people_both_deadlines_must_be_over_and_it_is_said_who_is_cut() {
     assert!(of(&stopping(3599, 7), 3599).is_empty());
     assert_eq!(of(&stopping(3600, 7), 3600), ["delete x-jvb-0 30"]);
