@@ -21,7 +21,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 
 pub use self::{
-    fleet::reconcile as reconcile_fleet, jitsi::reconcile as reconcile_jitsi, shard::reconcile as reconcile_shard,
+    fleet::{FleetMemory, reconcile as reconcile_fleet}, jitsi::reconcile as reconcile_jitsi, shard::reconcile as reconcile_shard,
 };
 use crate::{
     api::{Jitsi, JitsiShard},
@@ -55,6 +55,8 @@ pub struct Context {
     pub clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
     /// Failures in a row, by uid.
     pub failures: Mutex<BTreeMap<String, u32>>,
+    /// What bridges, recorders and gateways said in the last minutes.
+    pub fleet: FleetMemory,
 }
 
 impl Context {
@@ -89,6 +91,14 @@ pub enum Error {
     /// Something could not be read or written.
     #[error(transparent)]
     Apply(#[from] apply::Error),
+    /// A pod did not hear what it was told, or cannot be told.
+    #[error("{pod} cannot be told: {why}")]
+    Untold {
+        /// Its name.
+        pod: String,
+        /// Why.
+        why: String,
+    },
     /// The resource as it stands in the API is not one of ours.
     #[error("it cannot be read: {0}")]
     Malformed(String),
@@ -100,6 +110,7 @@ impl Error {
     pub fn label(&self) -> &'static str {
         match self {
             Self::Apply(error) => error.label(),
+            Self::Untold { .. } => "untold",
             Self::Malformed(_) => "malformed",
         }
     }
@@ -111,7 +122,7 @@ pub fn retry_after(error: &Error, failures: u32) -> Action {
     match error {
         Error::Malformed(_) => Action::await_change(),
         Error::Apply(error) if error.is_conflict() => Action::requeue(Duration::from_millis(200)),
-        Error::Apply(_) => Action::requeue(Duration::from_secs(1 << failures.min(6))),
+        Error::Apply(_) | Error::Untold { .. } => Action::requeue(Duration::from_secs(1 << failures.min(6))),
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::validate::ShardModel;
 
-pub(super) type Variables = BTreeMap<String, String>;
+pub(crate) type Variables = BTreeMap<String, String>;
 
 /// Begins of names that nobody but the web server reads.
 const WEB: &[&str] = &[
@@ -163,8 +163,8 @@ fn own(model: &ShardModel, component: Component) -> impl Iterator<Item = (&Strin
     model.variables.iter().filter(move |(name, _)| read_by(component, name))
 }
 
-/// What all components share.
-pub(super) fn shared(model: &ShardModel) -> Variables {
+/// What all components of a shard share.
+pub fn shared(model: &ShardModel) -> Variables {
     let domain = model.variables.get("XMPP_DOMAIN").unwrap_or(&model.domain);
     let on = |yes: bool| if yes { "1" } else { "0" }.to_owned();
     let mut all: Variables = [
@@ -194,6 +194,9 @@ pub(super) fn shared(model: &ShardModel) -> Variables {
         all.insert("JIBRI_BREWERY_MUC".to_owned(), "jibribrewery".to_owned());
         all.insert("JIBRI_PENDING_TIMEOUT".to_owned(), "90".to_owned());
     }
+    if model.gateways.is_some() {
+        all.insert("JIGASI_BREWERY_MUC".to_owned(), "jigasibrewery".to_owned());
+    }
     let elsewhere = |name: &str| [Component::Web, Component::Jvb, Component::Jibri].iter().any(|c| read_by(*c, name));
     all.extend(model.jwt.iter().filter(|(name, _)| !elsewhere(name)).map(|(k, v)| (k.clone(), v.clone())));
     all.extend(model.variables.iter().filter(|(name, _)| !elsewhere(name)).map(|(k, v)| (k.clone(), v.clone())));
@@ -205,7 +208,8 @@ pub(super) fn config_map(model: &ShardModel) -> Object {
     ConfigMap { metadata, data: Some(shared(model)), ..Default::default() }.into()
 }
 
-fn env_name(model: &ShardModel) -> String {
+/// Name of the ConfigMap with the shared environment.
+pub fn env_name(model: &ShardModel) -> String {
     format!("{}-env", model.name)
 }
 
