@@ -206,11 +206,7 @@ fn the_users_word_about_pods_counts() {
     let bridges = bridges(&shard_model(&jitsi));
     let jvb = serde_json::to_value(bridges.pod_template()).unwrap()["spec"].clone();
     assert!(jvb["affinity"].is_null(), "the default was switched off");
-    assert_eq!(
-        variables(&bridges)["JVB_ADVERTISE_IPS"],
-        json!("198.51.100.1"),
-        "a variable overrides the default"
-    );
+    assert_eq!(variables(&bridges)["JVB_ADVERTISE_IPS"], json!("198.51.100.1"), "a variable overrides the default");
 }
 
 #[test]
@@ -221,9 +217,11 @@ fn a_variable_goes_to_those_who_read_it() {
     assert_eq!(shared["MY_OWN"], json!("thing"), "nobody knows who reads it, so all may");
     assert_eq!(shared["AUTH_TYPE"], json!("jwt"));
     assert_eq!(shared["ENABLE_AUTH"], json!("1"));
-    for (variable, object) in
-        [("VIDEOBRIDGE_MAX_MEMORY", &bridges(&shard_model(&maximal()))), ("RESOLUTION", &shard.web), ("TOKEN_AUTH_URL", &shard.web)]
-    {
+    for (variable, object) in [
+        ("VIDEOBRIDGE_MAX_MEMORY", &bridges(&shard_model(&maximal()))),
+        ("RESOLUTION", &shard.web),
+        ("TOKEN_AUTH_URL", &shard.web),
+    ] {
         assert!(shared[variable].is_null(), "{variable} would replace the shard");
         assert!(variables(object).contains_key(variable), "{variable}");
     }
