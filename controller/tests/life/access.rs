@@ -50,7 +50,7 @@ fn foreign(group: &str, plural: &str, kind: &str) -> Value {
 #[tokio::test(start_paused = true)]
 async fn the_role_is_exactly_what_the_code_uses() {
     if !kit::on_the_double() {
-        return kit::skip("only the double records who asks for what");
+        return kit::skipped("the record of requests", "only the double records who asks for what");
     }
     let kit = Kit::start().await;
     let (client, namespace) = (kit.client(), kit.namespace().to_owned());
