@@ -20,6 +20,7 @@ mod routes;
 mod secrets;
 mod web;
 
+pub use env::{env_name, shared as shared_env};
 use kube::core::GroupVersionKind;
 pub use labels::{Component, controller_selector, jitsi_selector, name};
 pub use object::Object;

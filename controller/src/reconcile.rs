@@ -21,7 +21,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 
 pub use self::{
-    fleet::reconcile as reconcile_fleet, jitsi::reconcile as reconcile_jitsi, shard::reconcile as reconcile_shard,
+    fleet::{FleetMemory, reconcile as reconcile_fleet}, jitsi::reconcile as reconcile_jitsi, shard::reconcile as reconcile_shard,
 };
 use crate::{
     api::{Jitsi, JitsiShard},
@@ -55,6 +55,8 @@ pub struct Context {
     pub clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
     /// Failures in a row, by uid.
     pub failures: Mutex<BTreeMap<String, u32>>,
+    /// What bridges, recorders and gateways said in the last minutes.
+    pub fleet: FleetMemory,
 }
 
 impl Context {

@@ -15,7 +15,7 @@ use crate::{
     lease::{Elector, KubeLease, Timing, kube_api},
     media::HttpMedia,
     metrics::Metrics,
-    reconcile::Context,
+    reconcile::{Context, FleetMemory},
     validate::Defaults,
 };
 
@@ -66,6 +66,7 @@ pub async fn run(options: Options, config: Config, shutdown: impl Future<Output 
         defaults: options.defaults.clone(),
         clock: Box::new(Timestamp::now),
         failures: std::sync::Mutex::default(),
+        fleet: FleetMemory::default(),
     });
     let leading = tokio::spawn(lead(context, options.namespace.clone(), ended.clone()));
 
@@ -93,6 +94,8 @@ pub async fn lead(context: Arc<Context>, namespace: Option<String>, ended: watch
             () = leadership.gained() => {}
         }
         context.metrics.leads(true);
+        // What was heard before somebody else led says nothing about the time between.
+        context.fleet.clear();
         let end = control::run(&context, namespace.as_deref(), leadership, ended.clone()).await;
         context.metrics.leads(false);
         if end == control::End::Forgotten {

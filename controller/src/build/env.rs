@@ -16,7 +16,7 @@ use super::{
 };
 use crate::validate::ShardModel;
 
-pub(super) type Variables = BTreeMap<String, String>;
+pub(crate) type Variables = BTreeMap<String, String>;
 
 /// Begins of names that nobody but the web server reads.
 const WEB: &[&str] = &[
@@ -163,8 +163,8 @@ fn own(model: &ShardModel, component: Component) -> impl Iterator<Item = (&Strin
     model.variables.iter().filter(move |(name, _)| read_by(component, name))
 }
 
-/// What all components share.
-pub(super) fn shared(model: &ShardModel) -> Variables {
+/// What all components of a shard share.
+pub fn shared(model: &ShardModel) -> Variables {
     let domain = model.variables.get("XMPP_DOMAIN").unwrap_or(&model.domain);
     let on = |yes: bool| if yes { "1" } else { "0" }.to_owned();
     let mut all: Variables = [
@@ -205,7 +205,8 @@ pub(super) fn config_map(model: &ShardModel) -> Object {
     ConfigMap { metadata, data: Some(shared(model)), ..Default::default() }.into()
 }
 
-fn env_name(model: &ShardModel) -> String {
+/// Name of the ConfigMap with the shared environment.
+pub fn env_name(model: &ShardModel) -> String {
     format!("{}-env", model.name)
 }
 

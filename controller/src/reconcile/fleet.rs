@@ -2,31 +2,42 @@
 //!
 //! Apart from [`super::shard`], which never touches these pods: prosody and jicofo change a few times a year, this loop
 //! runs every [`LOOK`]. It writes only pods (with what hangs on them) and `status.groups`, under a field manager of its own.
+//! What must outlive this process stands there; the rest ([`FleetMemory`]) is what the leader has heard in the last minutes.
+
+mod memory;
+mod recorders;
+mod status;
 
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::{Api, ResourceExt, api::ListParams, core::DeserializeGuard, runtime::controller::Action};
 
-use super::{Context, Error, guarded};
+pub use self::memory::FleetMemory;
+use super::{Context, Error};
 use crate::{
-    api::{GroupKind, GroupStatus, JitsiShard, SHARD_LABEL},
+    api::{DRAIN_FINALIZER, GroupKind, GroupStatus, JitsiShard, SHARD_LABEL},
     apply::read,
+    build,
     validate::{self, ShardModel},
 };
 
 /// How often every pod is asked.
 pub(super) const LOOK: Duration = Duration::from_secs(10);
+/// The garbage collector deletes what the shard owns before the shard itself; nothing is made any more.
+const FOREGROUND: &str = "foregroundDeletion";
 
 /// Everything about a shard that the groups have in common.
-#[allow(dead_code, reason = "the groups come next")]
 pub(super) struct Tend<'a> {
     pub(super) context: &'a Context,
     pub(super) shard: &'a JitsiShard,
     pub(super) model: &'a ShardModel,
     /// All pods with the shard's label.
     pub(super) pods: &'a [Pod],
+    /// The environment that pods read when they start is the one that the model means. While a change of it is held back
+    /// for the sake of conferences, a pod must not claim to be made of what it has not read.
+    pub(super) settled: bool,
     pub(super) now: Timestamp,
 }
 
@@ -35,6 +46,16 @@ impl Tend<'_> {
     pub(super) fn before(&self, kind: GroupKind) -> Option<&GroupStatus> {
         self.shard.status.as_ref()?.groups.iter().find(|group| group.kind == kind)
     }
+
+    /// The pods of one group that the shard itself controls: not those of a workload of Kubernetes' own.
+    pub(super) fn pods_of(&self, kind: GroupKind) -> impl Iterator<Item = &Pod> {
+        let uid = self.shard.metadata.uid.as_deref().unwrap_or_default();
+        self.pods.iter().filter(move |pod| {
+            let component = pod.labels().get("app.kubernetes.io/component").map(String::as_str);
+            component == Some(kind.as_str())
+                && pod.owner_references().iter().any(|owner| owner.controller == Some(true) && owner.uid == uid)
+        })
+    }
 }
 
 /// Looks after the groups of one shard.
@@ -42,17 +63,51 @@ impl Tend<'_> {
 /// # Errors
 /// When something cannot be read or written. The next call goes on from there.
 pub async fn reconcile(object: Arc<DeserializeGuard<JitsiShard>>, context: Arc<Context>) -> Result<Action, Error> {
-    let shard = guarded(&context, &object).await?;
-    let paused = shard.spec.conduct.paused || shard.spec.conduct.suspend;
-    if shard.metadata.deletion_timestamp.is_some() || paused {
+    // What is wrong with it is said by the other loop.
+    let Ok(cached) = &object.0 else { return Ok(Action::await_change()) };
+    let (name, namespace) = (cached.name_any(), cached.namespace().unwrap_or_default());
+    let shards: Api<JitsiShard> = Api::namespaced(context.client.clone(), &namespace);
+    // Past the cache: its status is what the last look remembered.
+    let Some(shard) = read("get the JitsiShard", shards.get_opt(&name)).await? else {
+        context.fleet.forget(cached.metadata.uid.as_deref().unwrap_or_default());
+        return Ok(Action::await_change());
+    };
+    if !is_tended(&shard) {
         return Ok(Action::await_change());
     }
-    // What is wrong with it is said by the other loop.
-    let Ok(model) = validate::shard(shard, &context.defaults, None) else { return Ok(Action::await_change()) };
-    let api: Api<Pod> = Api::namespaced(context.client.clone(), &model.namespace);
-    let params = ListParams::default().labels(&format!("{SHARD_LABEL}={}", shard.name_any()));
+    let Ok(model) = validate::shard(&shard, &context.defaults, None) else { return Ok(Action::await_change()) };
+    let api: Api<Pod> = Api::namespaced(context.client.clone(), &namespace);
+    let params = ListParams::default().labels(&format!("{SHARD_LABEL}={name}"));
     let pods = read("list pods", api.list(&params)).await?.items;
-    let tend = Tend { context: &context, shard, model: &model, pods: &pods, now: (context.clock)() };
-    let _ = (tend.before(GroupKind::Jvb), tend.pods, tend.now, tend.model);
-    Ok(Action::requeue(LOOK))
+    let env: Api<ConfigMap> = Api::namespaced(context.client.clone(), &namespace);
+    let env = read("get the shared environment", env.get_opt(&build::env_name(&model))).await?;
+    let settled = env.is_some_and(|map| map.data.unwrap_or_default() == build::shared_env(&model));
+    let now = context.now();
+    let tend = Tend { context: &context, shard: &shard, model: &model, pods: &pods, settled, now };
+
+    // One group's trouble is not another's.
+    let mut groups = Vec::new();
+    let mut trouble = None;
+    for (kinds, answer) in [
+        (&[GroupKind::Jibri, GroupKind::SipJibri][..], recorders::tend(&tend).await),
+    ] {
+        match answer {
+            Ok(found) => groups.extend(found),
+            Err(error) => {
+                groups.extend(kinds.iter().filter_map(|kind| tend.before(*kind)).cloned());
+                trouble = trouble.or(Some(error));
+            }
+        }
+    }
+    status::write(&tend, groups).await?;
+    trouble.map_or(Ok(Action::requeue(LOOK)), Err)
+}
+
+/// A shard that drains keeps its groups: people are on it until the end. One that is on its way out has none.
+fn is_tended(shard: &JitsiShard) -> bool {
+    let paused = shard.spec.conduct.paused || shard.spec.conduct.suspend;
+    let finalizers = shard.finalizers();
+    let leaving = shard.metadata.deletion_timestamp.is_some();
+    let held = finalizers.iter().any(|one| one == DRAIN_FINALIZER) && !finalizers.iter().any(|one| one == FOREGROUND);
+    !paused && (!leaving || held)
 }

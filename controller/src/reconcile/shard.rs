@@ -163,7 +163,9 @@ impl<'a> Step<'a> {
         let mut notes = std::mem::take(&mut drain.notes);
         notes.extend(self.notes(&status));
 
-        let written = write_status(context, shard, shard.status.as_ref(), &status).await?;
+        // The groups are the other loop's: neither a change of ours nor ours to write.
+        let before = shard.status.clone().map(|before| ShardStatus { groups: Vec::new(), ..before });
+        let written = write_status(context, shard, before.as_ref(), &status).await?;
         context.events.publish(&shard.object_ref(&()), &notes).await;
         if !paused {
             self.write_objects(state, &signalling).await?;

@@ -1,4 +1,4 @@
-//! Both controllers on their watches, as long as this replica leads.
+//! All controllers on their watches, as long as this replica leads.
 
 use std::{
     future::{Ready, ready},
@@ -9,7 +9,7 @@ use std::{
 use futures_util::StreamExt;
 use k8s_openapi::api::{
     apps::v1::{DaemonSet, Deployment, StatefulSet},
-    core::v1::{ConfigMap, Secret, Service},
+    core::v1::{ConfigMap, Pod, Secret, Service},
 };
 use kube::{
     Api, Client, Resource,
@@ -42,7 +42,7 @@ pub(super) enum End {
     Forgotten,
 }
 
-/// Both controllers, until leadership or the process ends and what they are doing is done.
+/// All controllers, until leadership or the process ends and what they are doing is done.
 pub(super) async fn run(
     context: &Arc<Context>,
     namespace: Option<&str>,
@@ -110,8 +110,34 @@ pub(super) async fn run(
             context.clone(),
         )
         .for_each(|result| heard(result, &forget));
-    tokio::join!(jitsis, shards);
+    // The same shards in a loop of their own, for what comes and goes with the load.
+    let fleets = Controller::new(scoped::<DeserializeGuard<JitsiShard>>(client, namespace), all())
+        .owns(scoped::<Pod>(client, namespace), ours())
+        .with_config(controller::Config::default().debounce(TOGETHER))
+        .graceful_shutdown_on(stop())
+        .run(
+            |object, context| {
+                timed::<Fleet, _>(
+                    context.clone(),
+                    object.meta().uid.as_ref().map(|uid| format!("fleet of {uid}")),
+                    reconcile::reconcile_fleet(object, context),
+                )
+            },
+            |object, error, context| {
+                context.retry(&object.meta().uid.as_ref().map(|uid| format!("fleet of {uid}")), error)
+            },
+            context.clone(),
+        )
+        .for_each(|result| heard(result, &forget));
+    tokio::join!(jitsis, shards, fleets);
     if *forgotten.borrow() { End::Forgotten } else { End::Over }
+}
+
+/// The groups of a shard, for metrics.
+struct Fleet;
+
+impl Kind for Fleet {
+    const NAME: &'static str = "Fleet";
 }
 
 /// A shard as the watch showed it.

@@ -70,7 +70,8 @@ impl Step<'_> {
             tunnels: asked(|shard| shard.tunnels),
             bridges,
             recorders,
-            groups: self.status.groups.clone(),
+            // Those are the other loop's.
+            groups: Vec::new(),
             state: state.or(self.status.state),
             drain_started_at: drain.memory.started.map(Time),
             drain_deadline_at: drain.deadline_at.map(Time),

@@ -1,0 +1,115 @@
+//! What the leader has heard lately. Nothing of it has to outlive the process: without it nothing is decided by load
+//! until the periods are full again.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+
+use crate::{
+    api::GroupKind,
+    plan::{group::Sample, report::Report},
+};
+
+/// More samples than that are kept of no group, whatever its periods: 1000 bridges for 10 minutes.
+const MOST: usize = 100_000;
+
+/// What the leader has heard of the groups, by the shard's uid.
+#[derive(Debug, Default)]
+pub struct FleetMemory(Mutex<BTreeMap<(String, GroupKind), Heard>>);
+
+/// What was heard of one group.
+#[derive(Debug, Default)]
+struct Heard {
+    /// In the order in which they came.
+    samples: Vec<Sample>,
+    /// The last answer of each pod, by uid, and when it was asked for.
+    answers: BTreeMap<String, (Timestamp, Option<Report>)>,
+    /// When the status of the group was last written.
+    written: Option<Timestamp>,
+}
+
+impl FleetMemory {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<(String, GroupKind), Heard>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets everything: what was heard before somebody else led is not what happened meanwhile.
+    pub fn clear(&self) {
+        self.all().clear();
+    }
+
+    /// Forgets a shard.
+    pub(super) fn forget(&self, shard: &str) {
+        self.all().retain(|(uid, _), _| uid != shard);
+    }
+
+    /// Adds samples, and gives all that are not older than `keep`.
+    pub(super) fn samples(
+        &self,
+        shard: &str,
+        kind: GroupKind,
+        new: Vec<Sample>,
+        now: Timestamp,
+        keep: Duration,
+    ) -> Vec<Sample> {
+        let mut all = self.all();
+        let heard = all.entry((shard.to_owned(), kind)).or_default();
+        for sample in new {
+            // The same report seen twice is one sample.
+            if !heard.samples.iter().rev().any(|old| old.instance == sample.instance && old.at == sample.at) {
+                heard.samples.push(sample);
+            }
+        }
+        heard.samples.retain(|sample| age(now, sample.at) <= keep);
+        let over = heard.samples.len().saturating_sub(MOST);
+        heard.samples.drain(..over);
+        heard.samples.clone()
+    }
+
+    /// What this pod answered when it was last asked, if that is not longer ago than `fresh`. The inner None: nothing.
+    pub(super) fn answer(
+        &self,
+        shard: &str,
+        kind: GroupKind,
+        pod: &str,
+        now: Timestamp,
+        fresh: Duration,
+    ) -> Option<Option<Report>> {
+        let all = self.all();
+        let (at, report) = all.get(&(shard.to_owned(), kind))?.answers.get(pod)?;
+        (age(now, *at) < fresh).then(|| report.clone())
+    }
+
+    /// Keeps what pods answered, and forgets the pods that are not among `there`.
+    pub(super) fn keep(
+        &self,
+        shard: &str,
+        kind: GroupKind,
+        there: &[String],
+        new: impl IntoIterator<Item = (String, Timestamp, Option<Report>)>,
+    ) {
+        let mut all = self.all();
+        let answers = &mut all.entry((shard.to_owned(), kind)).or_default().answers;
+        answers.extend(new.into_iter().map(|(pod, at, report)| (pod, (at, report))));
+        answers.retain(|pod, _| there.contains(pod));
+    }
+
+    /// When the status of a group was last written by this leader.
+    pub(super) fn written(&self, shard: &str, kind: GroupKind) -> Option<Timestamp> {
+        self.all().get(&(shard.to_owned(), kind))?.written
+    }
+
+    /// The status of a group is written now.
+    pub(super) fn set_written(&self, shard: &str, kind: GroupKind, now: Timestamp) {
+        self.all().entry((shard.to_owned(), kind)).or_default().written = Some(now);
+    }
+}
+
+/// How old; what is of the future is new.
+fn age(now: Timestamp, at: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(at)).unwrap_or_default()
+}
