@@ -5,7 +5,7 @@ mod schedule;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-pub use self::schedule::schedule;
+pub use self::schedule::{partial, schedule};
 use super::{
     fields::Fields,
     find::Found,
