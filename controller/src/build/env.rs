@@ -194,6 +194,9 @@ pub fn shared(model: &ShardModel) -> Variables {
         all.insert("JIBRI_BREWERY_MUC".to_owned(), "jibribrewery".to_owned());
         all.insert("JIBRI_PENDING_TIMEOUT".to_owned(), "90".to_owned());
     }
+    if model.gateways.is_some() {
+        all.insert("JIGASI_BREWERY_MUC".to_owned(), "jigasibrewery".to_owned());
+    }
     let elsewhere = |name: &str| [Component::Web, Component::Jvb, Component::Jibri].iter().any(|c| read_by(*c, name));
     all.extend(model.jwt.iter().filter(|(name, _)| !elsewhere(name)).map(|(k, v)| (k.clone(), v.clone())));
     all.extend(model.variables.iter().filter(|(name, _)| !elsewhere(name)).map(|(k, v)| (k.clone(), v.clone())));
