@@ -1,6 +1,7 @@
 //! What is built for the published sample, for everything at once, and for anything that is valid.
 
 mod every;
+mod fleet;
 mod rules;
 mod sample;
 
@@ -74,8 +75,41 @@ fn build_jitsi(model: &JitsiModel) -> JitsiObjects {
 /// Everything that a Jitsi with its first shard becomes.
 fn everything(jitsi: &Jitsi) -> Vec<Object> {
     let mut all: Vec<Object> = build_jitsi(&jitsi_model(jitsi)).all().into_iter().cloned().collect();
-    all.extend(build_shard(&shard_model(jitsi), Some(ShardState::Ready)).all().into_iter().cloned());
+    let model = shard_model(jitsi);
+    let shard = build_shard(&model, Some(ShardState::Ready));
+    all.extend(shard.all().into_iter().cloned());
+    if shard.bridges.is_none() {
+        all.push(bridges(&model));
+    }
     all
+}
+
+/// A bridge's or gateway's pod, in the form of something that makes pods, so that the same rules can be asked of it.
+fn as_workload(pod: &k8s_openapi::api::core::v1::Pod) -> Object {
+    let labels = pod.metadata.labels.clone().unwrap_or_default();
+    k8s_openapi::api::apps::v1::DaemonSet {
+        metadata: pod.metadata.clone(),
+        spec: Some(k8s_openapi::api::apps::v1::DaemonSetSpec {
+            selector: labels::selector(labels.clone()),
+            template: k8s_openapi::api::core::v1::PodTemplateSpec {
+                metadata: Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
+                    labels: Some(labels),
+                    annotations: pod.metadata.annotations.clone(),
+                    ..Default::default()
+                }),
+                spec: pod.spec.clone(),
+            },
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+    .into()
+}
+
+/// What bridges are made from, whatever makes them.
+fn bridges(model: &ShardModel) -> Object {
+    let place = Place { name: format!("{}-jvb-0", model.name), ..Place::default() };
+    build_shard(model, None).bridges.unwrap_or_else(|| as_workload(&bridge(model, &place, true)))
 }
 
 fn names(objects: &[&Object]) -> Vec<String> {

@@ -114,7 +114,8 @@ pub async fn reconcile(object: Arc<DeserializeGuard<JitsiShard>>, context: Arc<C
     match recorders::tend(&tend).await {
         Ok(found) => groups.extend(found),
         Err(error) => {
-            groups.extend([GroupKind::Jibri, GroupKind::SipJibri].iter().filter_map(|kind| tend.before(*kind)).cloned());
+            groups
+                .extend([GroupKind::Jibri, GroupKind::SipJibri].iter().filter_map(|kind| tend.before(*kind)).cloned());
             trouble = trouble.or(Some(error));
         }
     }

@@ -9,7 +9,7 @@ use std::{
 use futures_util::StreamExt;
 use k8s_openapi::api::{
     apps::v1::{DaemonSet, Deployment, StatefulSet},
-    core::v1::{ConfigMap, Pod, Secret, Service},
+    core::v1::{ConfigMap, ObjectReference, Pod, Secret, Service},
 };
 use kube::{
     Api, Client, Resource,
@@ -27,6 +27,7 @@ use crate::{
     api::{Jitsi, JitsiShard, Phase},
     lease::Leadership,
     metrics::Seen,
+    plan::Note,
     reconcile::{self, Context, Error, Kind},
 };
 
@@ -74,11 +75,7 @@ pub(super) async fn run(
         .graceful_shutdown_on(stop())
         .run(
             |object, context| {
-                timed::<Jitsi, _>(
-                    context.clone(),
-                    object.meta().uid.clone(),
-                    reconcile::reconcile_jitsi(object, context),
-                )
+                timed::<Jitsi, _>(context.clone(), object.object_ref(&()), reconcile::reconcile_jitsi(object, context))
             },
             |object, error, context| context.retry(&object.meta().uid, error),
             context.clone(),
@@ -98,7 +95,7 @@ pub(super) async fn run(
                 let (namespace, name) = (object.meta().namespace.clone(), object.meta().name.clone());
                 let answer = timed::<JitsiShard, _>(
                     context.clone(),
-                    object.meta().uid.clone(),
+                    object.object_ref(&()),
                     reconcile::reconcile_shard(object.clone(), context.clone()),
                 )
                 .await;
@@ -165,14 +162,21 @@ where
 
 async fn timed<K: Kind, F: Future<Output = Result<Action, Error>>>(
     context: Arc<Context>,
-    uid: Option<String>,
+    about: ObjectReference,
     work: F,
 ) -> Result<Action, Error> {
     let start = tokio::time::Instant::now();
     let answer = work.await;
     let failure = answer.as_ref().err().map(Error::label);
     context.metrics.reconciled(K::NAME, start.elapsed(), failure);
-    context.count(uid, answer.is_err());
+    if let Err(Error::Apply(error)) = &answer
+        && let Some(said) = error.refusal()
+    {
+        // Nobody who looks at the resource reads our log.
+        let note = Note::warning("Refused", format!("{said}. It is tried again."));
+        context.events.publish(&about, &[note]).await;
+    }
+    context.count(about.uid, answer.is_err());
     answer
 }
 

@@ -71,7 +71,7 @@ fn pods_are_restricted_but_for_what_the_images_need() {
 #[test]
 fn every_official_image_has_what_s6_needs() {
     let shard = build_shard(&shard_model(&maximal()), None);
-    for object in [&shard.prosody, &shard.jicofo, &shard.web, &shard.bridges, &shard.recorders[1]] {
+    for object in [&shard.prosody, &shard.jicofo, &shard.web, &bridges(&shard_model(&maximal())), &shard.recorders[1]] {
         let container = container(object);
         let paths: Vec<&str> =
             container["volumeMounts"].as_array().unwrap().iter().map(|m| m["mountPath"].as_str().unwrap()).collect();
@@ -90,13 +90,18 @@ fn what_people_talk_on_is_not_evicted() {
     let budget = |in_use: bool| {
         let input = ShardInput { model: &model, secrets: &secrets(), state: None, in_use, kinds: Kinds::default() };
         let budgets = shard(input).policies.into_iter().filter(|object| object.kind() == "PodDisruptionBudget");
-        budgets.map(|object| object.document()["spec"]["maxUnavailable"].as_i64().unwrap()).collect::<Vec<_>>()
+        let spec = budgets.map(|object| object.document()["spec"].clone()).collect::<Vec<_>>();
+        let protects = &spec[3];
+        assert_eq!(protects["minAvailable"], json!(i32::MAX), "a plain number: of bare pods no other is counted");
+        assert_eq!(protects["selector"]["matchLabels"]["apps.jit.si/protected"], json!("true"));
+        spec.iter().filter_map(|spec| spec["maxUnavailable"].as_i64()).collect::<Vec<_>>()
     };
-    assert_eq!(budget(true), [0, 0, 1, 1, 0], "prosody, jicofo, web, jvb, jibri");
-    assert_eq!(budget(false), [1, 1, 1, 1, 0]);
+    assert_eq!(budget(true), [0, 0, 1, 0], "prosody, jicofo, web, jibri");
+    assert_eq!(budget(false), [1, 1, 1, 0]);
     for (component, words) in [("prosody", "false"), ("jicofo", "false"), ("jvb", "false"), ("jibri", "false")] {
         let all = everything(&sample());
-        let object = all.iter().find(|o| o.pod_template().is_some() && o.name().ends_with(component)).unwrap();
+        let is = |name: &str| name.ends_with(component) || name.ends_with(&format!("{component}-0"));
+        let object = all.iter().find(|o| o.pod_template().is_some() && is(o.name())).unwrap();
         let annotations = object.pod_template().unwrap().metadata.as_ref().unwrap().annotations.clone().unwrap();
         assert_eq!(annotations["cluster-autoscaler.kubernetes.io/safe-to-evict"], words, "{component}");
     }
@@ -110,28 +115,25 @@ fn a_bridge_that_has_to_go_waits_if_it_was_told_to() {
         } }))
     };
     for kind in ["static", "daemonset"] {
-        let bridges = build_shard(&shard_model(&spec(true, kind)), None).bridges;
-        assert_eq!(bridges.kind(), if kind == "static" { "Deployment" } else { "DaemonSet" });
+        let model = shard_model(&spec(true, kind));
+        assert_eq!(build_shard(&model, None).bridges.is_some(), kind == "daemonset", "others are pods");
+        let bridges = bridges(&model);
         let pod = serde_json::to_value(bridges.pod_template()).unwrap();
         assert_eq!(pod["spec"]["terminationGracePeriodSeconds"], json!(2 * 3600 + 120));
         let command = pod["spec"]["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][2].as_str().unwrap();
         assert!(command.contains(r#"{"graceful-shutdown":"true"}"#) && command.contains("drain/enable"), "{command}");
         assert_eq!(variables(&bridges)["SHUTDOWN_REST_ENABLED"], json!("true"));
     }
-    let at_once = build_shard(&shard_model(&spec(false, "static")), None).bridges;
+    let at_once = bridges(&shard_model(&spec(false, "static")));
     assert!(container(&at_once)["lifecycle"].is_null());
-    assert_eq!(variables(&at_once)["SHUTDOWN_REST_ENABLED"], json!("false"));
-    assert_eq!(at_once.document()["spec"]["replicas"], json!(3));
-    assert_eq!(
-        at_once.document()["spec"]["strategy"]["rollingUpdate"]["maxSurge"],
-        json!(0),
-        "a port cannot be had twice"
-    );
+    assert_eq!(variables(&at_once)["SHUTDOWN_REST_ENABLED"], json!("true"), "the controller drains it all the same");
+    let by_load = bridges(&shard_model(&spec(false, "autoscaled")));
+    assert!(container(&by_load)["lifecycle"].is_object(), "where nodes come and go, others take pods away");
 }
 
 #[test]
 fn bridges_do_not_share_a_port_of_a_node() {
-    let bridges = build_shard(&shard_model(&sample()), None).bridges;
+    let bridges = bridges(&shard_model(&sample()));
     let pod = serde_json::to_value(bridges.pod_template()).unwrap();
     let required = &pod["spec"]["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][0];
     assert_eq!(required["topologyKey"], json!("kubernetes.io/hostname"));
@@ -201,13 +203,10 @@ fn the_users_word_about_pods_counts() {
 
     let web = serde_json::to_value(shard.web.pod_template()).unwrap()["spec"]["affinity"].clone();
     assert!(web["podAffinity"].is_object() && web["podAntiAffinity"].is_object(), "added, not put in its place");
-    let jvb = serde_json::to_value(shard.bridges.pod_template()).unwrap()["spec"].clone();
+    let bridges = bridges(&shard_model(&jitsi));
+    let jvb = serde_json::to_value(bridges.pod_template()).unwrap()["spec"].clone();
     assert!(jvb["affinity"].is_null(), "the default was switched off");
-    assert_eq!(
-        variables(&shard.bridges)["JVB_ADVERTISE_IPS"],
-        json!("198.51.100.1"),
-        "a variable overrides the default"
-    );
+    assert_eq!(variables(&bridges)["JVB_ADVERTISE_IPS"], json!("198.51.100.1"), "a variable overrides the default");
 }
 
 #[test]
@@ -218,9 +217,11 @@ fn a_variable_goes_to_those_who_read_it() {
     assert_eq!(shared["MY_OWN"], json!("thing"), "nobody knows who reads it, so all may");
     assert_eq!(shared["AUTH_TYPE"], json!("jwt"));
     assert_eq!(shared["ENABLE_AUTH"], json!("1"));
-    for (variable, object) in
-        [("VIDEOBRIDGE_MAX_MEMORY", &shard.bridges), ("RESOLUTION", &shard.web), ("TOKEN_AUTH_URL", &shard.web)]
-    {
+    for (variable, object) in [
+        ("VIDEOBRIDGE_MAX_MEMORY", &bridges(&shard_model(&maximal()))),
+        ("RESOLUTION", &shard.web),
+        ("TOKEN_AUTH_URL", &shard.web),
+    ] {
         assert!(shared[variable].is_null(), "{variable} would replace the shard");
         assert!(variables(object).contains_key(variable), "{variable}");
     }
@@ -281,4 +282,23 @@ fn the_ways_in_lead_to_the_proxies() {
     assert_eq!(ingress["spec"]["tls"][0]["secretName"], json!("m.org-tls"), "as the earlier operator had it");
     let none = from_spec(&json!({ "domain": "m.org", "proxy": { "enabled": false } }));
     assert!(build_jitsi(&jitsi_model(&none)).all().is_empty());
+}
+
+#[test]
+fn the_sidecar_in_the_images_says_the_name_of_its_pod() {
+    use crate::build::{Component, env};
+    let mut model = shard_model(&maximal());
+    let of = |model: &ShardModel, component, name: &str| {
+        env::component(model, component, &[]).into_iter().find(|variable| variable.name == name)
+    };
+    let (id, group) = ("AUTOSCALER_SIDECAR_INSTANCE_ID", "AUTOSCALER_SIDECAR_GROUP_NAME");
+    assert_eq!(of(&model, Component::Jvb, id), None, "nobody asked for it");
+    model.variables.insert("AUTOSCALER_URL".to_owned(), "http://roompin-controller:3000".to_owned());
+    let field = of(&model, Component::Jvb, id).and_then(|one| one.value_from?.field_ref).unwrap();
+    assert_eq!(field.field_path, "metadata.name");
+    let named = of(&model, Component::Jibri, group).and_then(|one| one.value).unwrap();
+    assert_eq!(named, format!("{}-jibri", model.name));
+    assert_eq!(of(&model, Component::Prosody, id), None);
+    model.variables.insert(group.to_owned(), "mine".to_owned());
+    assert_eq!(of(&model, Component::Jibri, group), None, "the user's word stands in what all share");
 }

@@ -21,12 +21,11 @@ fn the_sample_becomes_a_shard_and_proxies() {
             "PodDisruptionBudget jitsi-sample-0-prosody",
             "PodDisruptionBudget jitsi-sample-0-jicofo",
             "PodDisruptionBudget jitsi-sample-0-web",
-            "PodDisruptionBudget jitsi-sample-0-jvb",
+            "PodDisruptionBudget jitsi-sample-0-protected",
             "PodDisruptionBudget jitsi-sample-0-jibri",
             "StatefulSet jitsi-sample-0-prosody",
             "Deployment jitsi-sample-0-jicofo",
             "Deployment jitsi-sample-0-web",
-            "Deployment jitsi-sample-0-jvb",
             "ConfigMap jitsi-sample-0-jibri",
             "Deployment jitsi-sample-0-jibri",
         ]
@@ -78,13 +77,13 @@ fn components_of_the_sample_speak_to_each_other() {
     let jicofo = variables(&shard.jicofo);
     assert_eq!(jicofo["JICOFO_ENABLE_REST"], json!("true"));
     assert_eq!(jicofo["JICOFO_OCTO_REGION"], json!("europe"));
-    let jvb = variables(&shard.bridges);
+    let pod = bridges(&shard_model(&sample()));
+    let jvb = variables(&pod);
     assert_eq!(jvb["JVB_OCTO_REGION"], json!("europe"));
     assert_eq!(jvb["JVB_ADVERTISE_IPS"]["fieldRef"]["fieldPath"], json!("status.hostIP"));
     assert_eq!(jvb["JVB_DISABLE_STUN"], json!("false"));
-    assert_eq!(container(&shard.bridges)["ports"][0]["hostPort"], json!(10_000));
-    assert_eq!(shard.bridges.document()["spec"]["replicas"], json!(1), "autoscaled is its least number for now");
-    for object in [&shard.prosody, &shard.jicofo, &shard.web, &shard.bridges, &shard.recorders[1]] {
+    assert_eq!(container(&pod)["ports"][0]["hostPort"], json!(10_000));
+    for object in [&shard.prosody, &shard.jicofo, &shard.web, &pod, &shard.recorders[1]] {
         assert_eq!(container(object)["envFrom"][0]["configMapRef"]["name"], json!("jitsi-sample-0-env"));
     }
 }
@@ -102,13 +101,20 @@ fn everybody_has_the_passwords_they_need_and_no_others() {
             .collect::<Vec<_>>()
     };
     let all = ["JIBRI_RECORDER_PASSWORD", "JIBRI_XMPP_PASSWORD", "JICOFO_AUTH_PASSWORD", "JVB_AUTH_PASSWORD"];
+    let kept = [
+        "JIBRI_RECORDER_PASSWORD",
+        "JIBRI_XMPP_PASSWORD",
+        "JICOFO_AUTH_PASSWORD",
+        "JIGASI_XMPP_PASSWORD",
+        "JVB_AUTH_PASSWORD",
+    ];
     assert_eq!(passwords(&shard.prosody), all);
     assert_eq!(passwords(&shard.jicofo), ["JICOFO_AUTH_PASSWORD"]);
-    assert_eq!(passwords(&shard.bridges), ["JVB_AUTH_PASSWORD"]);
+    assert_eq!(passwords(&bridges(&shard_model(&sample()))), ["JVB_AUTH_PASSWORD"]);
     assert_eq!(passwords(&shard.recorders[1]), ["JIBRI_RECORDER_PASSWORD", "JIBRI_XMPP_PASSWORD"]);
     assert!(passwords(&shard.web).is_empty());
     let data = shard.secret.unwrap().document()["data"].clone();
-    assert_eq!(data.as_object().unwrap().keys().collect::<Vec<_>>(), all);
+    assert_eq!(data.as_object().unwrap().keys().collect::<Vec<_>>(), kept);
 }
 
 #[test]
