@@ -2,13 +2,42 @@
 //!
 //! A bridge is a bare pod. Its life: starting → active → draining → stopping → ended → deleted. What must not be forgotten
 //! stands in annotations of its pod, written *before* the bridge is told, so that the next leader goes on where this one
-//! stopped.
+//! stopped. Nothing else is kept from one look to the next.
+//!
+//! What holds, whatever happens (`simulation` shows it):
+//! 1. A bridge on which people are, or may be, is deleted only after it was given [`Rules::drain_deadline`] to drain and
+//!    [`Rules::stop_deadline`] to end. Who does not answer is not empty.
+//! 2. There are never more pods than [`Rules::max`] that have not ended. Numbers of pods stay below `max`, so that even two
+//!    controllers with old views cannot make one too many: one of them finds the name taken.
+//! 3. The last bridge that takes work is not drained for the number's, the template's or a cordon's sake while anybody may be
+//!    on it: the new one comes first.
+//! 4. A bridge is taken back before a new one is made, as long as it has not been told to end.
+//! 5. Who drains without a reason written down is undrained: nothing is left draining.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::{Note, report::Report};
+
+mod stand;
+pub use stand::{FRESH, STUCK, Stand, State};
+
+/// Why a bridge drains: words of [`Memory::reason`].
+pub mod reason {
+    /// There are more than are asked for.
+    pub const SCALE_DOWN: &str = "ScaleDown";
+    /// It was made from another template than is meant now.
+    pub const OUTDATED: &str = "Outdated";
+    /// Its node takes no new pods.
+    pub const CORDONED: &str = "NodeCordoned";
+    /// Somebody asked for it by annotation.
+    pub const ASKED: &str = "Asked";
+    /// It has not been ready for long, and may have people on it.
+    pub const UNREADY: &str = "NotReady";
+    /// Somebody else told it to end.
+    pub const STOPPED: &str = "StoppedByHand";
+}
 
 /// One pod, as it stands in the API, with what it last said.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -19,43 +48,51 @@ pub struct Bridge {
     pub uid: String,
     /// When it was made.
     pub created: Timestamp,
+    /// So many tries before this one failed at once ([`Action::Create`] says what to write down; absent is 0).
+    pub attempt: u32,
     /// Where its pod stands.
     pub pod: Pod,
+    /// It has been ready once, or has reported something: people may be on it. To be told from: it is ready now, its state
+    /// label was ever set to `active`, or it carries a report.
+    pub served: bool,
     /// It is being deleted by somebody.
     pub deleting: bool,
     /// It is made from the template that is meant now.
     pub current: bool,
     /// The node it is on.
     pub node: Option<String>,
-    /// That node takes no new pods: somebody empties it.
+    /// That node takes no new pods: somebody empties it. A node that cannot be read is not cordoned.
     pub cordoned: bool,
-    /// That node is gone, or has not been heard of for a while.
-    pub lost: bool,
+    /// Since when its node is gone, or has not been heard of. A node that is known not to exist any more: since the pod was
+    /// made.
+    pub lost: Option<Timestamp>,
     /// The port for media: on the node, or of its Service.
     pub port: Option<i32>,
     /// What it remembers.
     pub memory: Memory,
     /// Somebody wants it drained by an annotation.
     pub asked: bool,
-    /// What it last said. None: nothing yet, or nothing for so long that it means nothing.
+    /// What it last said, however long ago; how old it may be to count is decided here.
     pub report: Option<Report>,
 }
 
 /// Where a pod stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Pod {
-    /// No node yet; since when no node fits, if the scheduler says so.
+    /// None of its containers runs yet (`status.phase: Pending`): nobody can be on it.
     #[default]
     Pending,
-    /// No node fits, since then.
+    /// The same, and the scheduler says that no node fits, since then.
     Unschedulable(Timestamp),
-    /// It runs, and is not ready.
-    Starting,
+    /// It runs, and is not ready since then (when its Ready condition last changed).
+    Starting(Timestamp),
+    /// Its process ends again and again, and does not run now (`CrashLoopBackOff`); not ready since then.
+    Crashing(Timestamp),
     /// It runs and is ready.
     Ready,
     /// Its process has ended by itself.
     Succeeded,
-    /// Its process has failed for good.
+    /// Its process has failed for good, or the node refused it.
     Failed,
 }
 
@@ -64,7 +101,7 @@ pub enum Pod {
 pub struct Memory {
     /// Since when it drains ([`crate::api::DRAIN_SINCE`]).
     pub drain_since: Option<Timestamp>,
-    /// Why ([`crate::api::DRAIN_REASON`]).
+    /// Why ([`crate::api::DRAIN_REASON`]): one of [`reason`].
     pub reason: Option<String>,
     /// Since when it has been seen empty ([`crate::api::QUIET_SINCE`]).
     pub quiet_since: Option<Timestamp>,
@@ -75,11 +112,14 @@ pub struct Memory {
 }
 
 /// How a group of bridges is to be.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Rules {
+    /// Names are this, a dash and a number: `meet-0-jvb`.
+    pub prefix: String,
     /// How many are asked for.
     pub desired: i32,
-    /// More pods than that there never are, draining ones included.
+    /// More pods than that there never are, draining ones included. A `static` group needs room for a replacement: give it
+    /// one more than is asked for.
     pub max: i32,
     /// Pods are made and taken away for the number's sake.
     pub launch: bool,
@@ -96,14 +136,20 @@ pub struct Rules {
 }
 
 /// What to do.
+///
+/// Actions are carried out in their order. When one about a bridge fails, or finds that the pod is not the one that was read
+/// (compare `uid` and `resourceVersion` in `Remember` and `Delete`), what follows about the same bridge is left for the next
+/// look; what concerns others goes on.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Make a pod of this name, at this port of its node.
+    /// Make a pod of this name, at this port of its node. That somebody else has made it already is fine.
     Create {
         /// Its name: `meet-0-jvb-3`, the lowest number that is free.
         name: String,
         /// Port for media, where ports are dealt by us.
         port: Option<i32>,
+        /// To be written down at the pod, for [`Bridge::attempt`].
+        attempt: u32,
         /// It is protected until then.
         protected_until: Option<Timestamp>,
     },
@@ -142,9 +188,86 @@ pub enum Action {
         name: String,
         /// Its uid.
         uid: String,
-        /// Its node is gone: nobody waits for its end.
-        force: bool,
+        /// Seconds it gets to end (`gracePeriodSeconds`). 0: its node is gone, nobody waits for its end. The pod's own grace
+        /// is hours long, so it is always given.
+        grace: u32,
     },
-    /// Something that people should find.
+    /// Something that people should find. It has happened with this look: not said again at the next one.
     Note(Note),
+}
+
+impl Action {
+    /// The pod that it is about.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Create { name, .. }
+            | Self::Remember { name, .. }
+            | Self::Drain { name }
+            | Self::Undrain { name }
+            | Self::Move { name }
+            | Self::Shutdown { name }
+            | Self::Delete { name, .. } => Some(name),
+            Self::Note(_) => None,
+        }
+    }
+}
+
+/// How many there are, each pod counted once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Not ready yet, or not any more; those that count towards what is asked for.
+    pub starting: i32,
+    /// They take work.
+    pub active: i32,
+    /// They take work only if no other does, and may be taken back.
+    pub draining: i32,
+    /// They end, and cannot be taken back; those that are being deleted included.
+    pub stopping: i32,
+    /// They have not been ready for so long that nobody counts on them.
+    pub stuck: i32,
+    /// Their nodes are gone.
+    pub lost: i32,
+    /// They have ended.
+    pub ended: i32,
+}
+
+impl Counts {
+    /// Those that count towards what is asked for: starting or active.
+    #[must_use]
+    pub fn counted(&self) -> i32 {
+        self.starting + self.active
+    }
+
+    /// Those that take room, to be compared with [`Rules::max`].
+    #[must_use]
+    pub fn living(&self) -> i32 {
+        self.starting + self.active + self.draining + self.stopping + self.stuck + self.lost
+    }
+}
+
+/// What one look at a group of bridges comes to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// What to do, in this order.
+    pub actions: Vec<Action>,
+    /// How many there are now, before anything is done.
+    pub counts: Counts,
+    /// Where each stands now, by name: for labels, and for people.
+    pub stands: std::collections::BTreeMap<String, State>,
+    /// What is waited for, in words, the most important first: for the status. Empty when all is as asked for.
+    pub waiting: Vec<String>,
+}
+
+/// One look.
+#[must_use]
+pub fn plan(rules: &Rules, bridges: &[Bridge], now: Timestamp) -> Plan {
+    let stands: Vec<Stand<'_>> = bridges.iter().map(|bridge| stand::stand(bridge, now)).collect();
+    let _ = rules;
+    Plan {
+        actions: Vec::new(),
+        counts: stand::counts(&stands),
+        stands: stands.iter().map(|stand| (stand.bridge.name.clone(), stand.state)).collect(),
+        waiting: Vec::new(),
+    }
 }

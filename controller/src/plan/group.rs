@@ -4,10 +4,17 @@
 //! period in which nobody reported decides nothing, where there it counts as no load; the number asked for never passes the
 //! maximum; and instances on their way out are counted where ports and nodes are counted.
 
+mod decision;
+mod memory;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
 
+pub use self::{
+    decision::decide,
+    memory::{memory_of, remember},
+};
 use super::Note;
 use crate::api::GroupKind;
 
