@@ -24,6 +24,7 @@ pub use env::{env_name, shared as shared_env};
 use kube::core::GroupVersionKind;
 pub use labels::{Component, controller_selector, jitsi_selector, name};
 pub use object::Object;
+pub use recorders::{RecorderPlace, Webhook, eviction, of_kind as recorders_of, recorder, recorder_revision};
 pub use revision::{checksum, signalling_revision};
 pub use secrets::{ADMIN_TOKEN_KEY, JitsiSecrets, MESH_KEY_KEY, Secrets};
 
@@ -83,7 +84,7 @@ pub struct ShardObjects {
     pub web: Object,
     /// Bridges: Deployment or DaemonSet.
     pub bridges: Object,
-    /// Recorders: ConfigMap and Deployment.
+    /// What recorders read: ConfigMaps. Their pods are made one by one.
     pub recorders: Vec<Object>,
     /// Services of prosody, jicofo and web.
     pub services: Vec<Object>,

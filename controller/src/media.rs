@@ -4,11 +4,12 @@
 //! error, never zero.
 
 mod http;
+pub mod recorder;
 
 use futures_util::future::BoxFuture;
 
 pub use self::http::HttpMedia;
-use crate::plan::drain::ProxyShard;
+use crate::plan::{drain::ProxyShard, report::Report};
 
 /// Where conferences and rooms are asked for. Tests bring their own.
 pub trait Media: Send + Sync {
@@ -17,4 +18,10 @@ pub trait Media: Send + Sync {
 
     /// What the proxy of the pod with this address says about a shard; `None` when it does not know it.
     fn shard<'a>(&'a self, ip: &'a str, shard: &'a str) -> BoxFuture<'a, Result<Option<ProxyShard>, String>>;
+
+    /// What the recorder of the pod with this address says of itself, at this port of its outer API.
+    fn recorder<'a>(&'a self, ip: &'a str, port: u16) -> BoxFuture<'a, Result<Report, String>> {
+        let _ = (ip, port);
+        Box::pin(std::future::ready(Err("nobody asks it".to_owned())))
+    }
 }

@@ -14,7 +14,7 @@ use super::{
     Component, Object,
     labels::{jitsi_meta, name, proxy_pods, selector, shard_meta, shard_pods},
 };
-use crate::validate::{JitsiModel, NetworkModel, ShardModel, Strategy};
+use crate::{api::PROTECTED_LABEL, validate::{JitsiModel, NetworkModel, ShardModel, Strategy}};
 
 type Labels = std::collections::BTreeMap<String, String>;
 
@@ -85,11 +85,32 @@ pub(super) fn shard(model: &ShardModel, in_use: bool) -> Vec<Object> {
     if !matches!(model.bridges.strategy, Strategy::Daemonset) {
         all.push(budget(meta(Component::Jvb), shard_pods(model, Component::Jvb), 1));
     }
-    if model.recorders.is_some() {
-        // Nobody knows yet which of them records.
-        all.push(budget(meta(Component::Jibri), shard_pods(model, Component::Jibri), 0));
+    for component in recorders(model) {
+        let mut busy = shard_pods(model, component);
+        busy.insert(PROTECTED_LABEL.to_owned(), "true".to_owned());
+        all.push(guard(meta(component), busy));
     }
     all
+}
+
+fn recorders(model: &ShardModel) -> impl Iterator<Item = Component> {
+    let both = [(Component::Jibri, model.recorders.is_some()), (Component::SipJibri, model.sip_recorders.is_some())];
+    both.into_iter().filter(|(_, wanted)| *wanted).map(|(component, _)| component)
+}
+
+/// Pods that nobody may evict, as long as they have these labels. Who makes them has no scale, so the budget is a number
+/// that is never reached.
+fn guard(metadata: ObjectMeta, of: Labels) -> Object {
+    PodDisruptionBudget {
+        metadata,
+        spec: Some(PodDisruptionBudgetSpec {
+            selector: Some(selector(of)),
+            min_available: Some(IntOrString::Int(i32::MAX)),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+    .into()
 }
 
 fn rules(model: &ShardModel, network: &NetworkModel) -> Vec<(Component, Vec<Rule>)> {
@@ -101,13 +122,13 @@ fn rules(model: &ShardModel, network: &NetworkModel) -> Vec<(Component, Vec<Rule
     };
     let controller = || network.controller_from.clone();
 
-    let mut prosody: Vec<Rule> = vec![
-        (vec![of(Component::Jicofo), of(Component::Jvb), of(Component::Jibri)], vec![(5222, "TCP")]),
+    let prosody: Vec<Rule> = vec![
+        (
+            with(vec![of(Component::Jicofo), of(Component::Jvb)], recorders(model).map(of).collect()),
+            vec![(5222, "TCP")],
+        ),
         (with(vec![of(Component::Web)], watchers()), vec![(5280, "TCP")]),
     ];
-    if model.recorders.is_none() {
-        prosody[0].0.truncate(2);
-    }
     let mut all = vec![
         (Component::Prosody, prosody),
         (Component::Jicofo, vec![(with(controller(), watchers()), vec![(8888, "TCP")])]),
@@ -121,8 +142,8 @@ fn rules(model: &ShardModel, network: &NetworkModel) -> Vec<(Component, Vec<Rule
             ],
         ),
     ];
-    if model.recorders.is_some() {
-        all.push((Component::Jibri, vec![(with(controller(), watchers()), vec![(2222, "TCP")])]));
+    for component in recorders(model) {
+        all.push((component, vec![(with(controller(), watchers()), vec![(2222, "TCP")])]));
     }
     all
 }

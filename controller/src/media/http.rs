@@ -6,8 +6,8 @@ use futures_util::future::BoxFuture;
 use reqwest::{Client, redirect::Policy};
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::Media;
-use crate::{api::ShardState, plan::drain::ProxyShard};
+use super::{Media, recorder};
+use crate::{api::ShardState, plan::{drain::ProxyShard, report::Report}};
 
 /// From the first byte sent to the last received.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -34,7 +34,7 @@ impl HttpMedia {
         Ok(Self { client: client.build()? })
     }
 
-    async fn get<T: DeserializeOwned>(&self, ip: &str, port: u16, path: &str) -> Result<T, String> {
+    pub(super) async fn get<T: DeserializeOwned>(&self, ip: &str, port: u16, path: &str) -> Result<T, String> {
         let host = if ip.contains(':') { format!("[{ip}]") } else { ip.to_owned() };
         let request = self.client.get(format!("http://{host}:{port}{path}"));
         let mut answer = request.send().await.map_err(|error| reason(&error))?;
@@ -101,5 +101,9 @@ impl Media for HttpMedia {
                 tunnels: view.tunnels.max(view.tunnels_in_cluster),
             }))
         })
+    }
+
+    fn recorder<'a>(&'a self, ip: &'a str, port: u16) -> BoxFuture<'a, Result<Report, String>> {
+        Box::pin(recorder::ask(self, ip, port))
     }
 }

@@ -9,6 +9,7 @@
 //! when its kubelet, too, says that it is not well.
 
 mod act;
+pub mod mark;
 mod sight;
 #[cfg(test)]
 mod simulation;

@@ -41,7 +41,7 @@ fn busy(number: usize) -> Recorder {
 fn starting(number: usize, ago: i64) -> Recorder {
     Recorder {
         created: at(ago),
-        pod: Pod::Starting,
+        pod: Pod::Starting(at(ago)),
         unready_since: Some(at(ago)),
         label: None,
         report: None,
@@ -119,7 +119,7 @@ fn one_that_records_stays_however_silent_while_its_kubelet_vouches_for_it() {
     let dumb = Recorder { report: says(Busy::Busy, 9999), answer: None, ..busy(0) };
     assert_eq!(sight(&dumb), Sight::Busy);
     // Not well: for a while it may be a full disk or a busy CPU.
-    let sick = |ago| Recorder { unready_since: Some(at(ago)), pod: Pod::Starting, ..dumb.clone() };
+    let sick = |ago| Recorder { unready_since: Some(at(ago)), pod: Pod::Starting(at(ago)), ..dumb.clone() };
     assert_eq!(sight(&sick(180)), Sight::Busy);
     assert_eq!(sight(&sick(181)), Sight::Over(Why::Silent));
     assert_eq!(sight(&Recorder { report: says(Busy::Busy, 180), ..sick(9999) }), Sight::Busy, "it still reports");
