@@ -5,7 +5,7 @@
 //! Labels are written by server-side apply under jibri-pod-controller's own field manager, so what that one wrote before is
 //! simply taken over.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use k8s_openapi::api::core::v1::Pod;
@@ -87,7 +87,7 @@ fn step(one: &Recorder, sight: Sight, isolated: bool, now: jiff::Timestamp) -> O
 }
 
 /// Looks at all of them again and again, as long as this is not dropped.
-pub async fn sweep(context: &Arc<Context>, namespace: Option<&str>) {
+pub async fn sweep(context: &Arc<Context>, namespace: Option<&str>) -> Infallible {
     let Some(adoption) = &context.defaults.adoption else { return std::future::pending().await };
     loop {
         if let Err(error) = round(context, namespace, adoption).await {
@@ -107,25 +107,30 @@ pub async fn round(context: &Context, namespace: Option<&str>, adoption: &Adopti
     let list = read("list recorders", pods(&context.client, namespace).list(&params)).await?;
     // What is ours by label as well is looked after elsewhere.
     let foreign = list.items.into_iter().filter(|pod| !pod.owner_references().iter().any(|one| one.kind == "JitsiShard"));
-    let tasks = stream::iter(foreign.map(|pod| async move {
-        let isolated = is_isolated(&pod, adoption);
-        let mut one = Recorder { label: isolated.then_some(Busy::Busy), ..recorder(&pod, None) };
-        let now = (context.clock)();
-        if let Some(ip) = addresses(&pod).first()
-            && let Ok(report) = context.media.recorder(&ip.to_string(), adoption.port).await
-        {
-            one.answer = Some(Report { at: Some(now), ..report });
-        }
-        let (sights, _) = recorders::look(std::slice::from_ref(&one), now);
-        let Some(step) = step(&one, sights[0], isolated, now) else { return };
-        match act(context, &pod, adoption, &one, step).await {
-            Ok(()) => tracing::info!(pod = one.name, ?step, "a recorder of a Deployment was found by the sweep"),
-            Err(error) if error.is_conflict() || is_not_found(&error) => {}
-            Err(error) => tracing::warn!(%error, pod = one.name, "a recorder of a Deployment stays as it is"),
-        }
-    }));
-    tasks.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+    let mut tasks = Vec::new();
+    for pod in foreign {
+        tasks.push(tend(context, pod, adoption));
+    }
+    stream::iter(tasks).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
     Ok(())
+}
+
+async fn tend(context: &Context, pod: Pod, adoption: &Adoption) {
+    let isolated = is_isolated(&pod, adoption);
+    let mut one = Recorder { label: isolated.then_some(Busy::Busy), ..recorder(&pod, None) };
+    let now = (context.clock)();
+    if let Some(ip) = addresses(&pod).first()
+        && let Ok(report) = context.media.recorder(&ip.to_string(), adoption.port).await
+    {
+        one.answer = Some(Report { at: Some(now), ..report });
+    }
+    let (sights, _) = recorders::look(std::slice::from_ref(&one), now);
+    let Some(step) = step(&one, sights[0], isolated, now) else { return };
+    match act(context, &pod, adoption, &one, step).await {
+        Ok(()) => tracing::info!(pod = one.name, ?step, "a recorder of a Deployment was found by the sweep"),
+        Err(error) if error.is_conflict() || is_not_found(&error) => {}
+        Err(error) => tracing::warn!(%error, pod = one.name, "a recorder of a Deployment stays as it is"),
+    }
 }
 
 async fn act(

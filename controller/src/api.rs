@@ -62,6 +62,10 @@ pub const SHUTDOWN_SINCE: &str = "apps.jit.si/shutdown-since";
 pub const PROTECTED_UNTIL: &str = "apps.jit.si/protected-until";
 /// Annotation on a pod, written by people: `true` drains this one, and keeps it drained.
 pub const DRAIN_ASKED: &str = "apps.jit.si/drain";
+/// Annotation on a bridge: the shards that it serves besides its own, separated by commas.
+pub const SERVES: &str = "apps.jit.si/serves";
+/// Annotation on a pod: so many tries before this one failed at once.
+pub const ATTEMPT: &str = "apps.jit.si/attempt";
 /// Annotation on a pod: what it, or its sidecar, last told us, as JSON of at most 2 KiB ([`crate::plan::report::Report`]).
 pub const REPORT: &str = "apps.jit.si/report";
 /// Annotation on a pod: the sidecar shall end its instance (RFC 3339 of the request).
@@ -201,17 +205,40 @@ pub struct JitsiSpec {
         description = "Conferences that jicofo reports"
     ),
     printcolumn(
-        name = "Bridges",
+        name = "JVB",
         type_ = "integer",
         json_path = ".status.bridges.ready",
         description = "Bridges that are ready"
     ),
     printcolumn(
-        name = "Recorders",
+        name = "Desired",
         type_ = "integer",
-        json_path = ".status.recorders.ready",
-        description = "Recorders that are ready",
-        priority = 1
+        json_path = ".status.groups[?(@.kind==\"jvb\")].desired",
+        description = "Bridges asked for"
+    ),
+    printcolumn(
+        name = "Draining",
+        type_ = "integer",
+        json_path = ".status.groups[?(@.kind==\"jvb\")].draining",
+        description = "Bridges on their way out"
+    ),
+    printcolumn(
+        name = "Stress",
+        type_ = "string",
+        json_path = ".status.groups[?(@.kind==\"jvb\")].stress",
+        description = "Mean stress of the bridges"
+    ),
+    printcolumn(
+        name = "Jibri-Idle",
+        type_ = "integer",
+        json_path = ".status.groups[?(@.kind==\"jibri\")].idle",
+        description = "Recorders that are free"
+    ),
+    printcolumn(
+        name = "Jibri-Busy",
+        type_ = "integer",
+        json_path = ".status.groups[?(@.kind==\"jibri\")].busy",
+        description = "Recorders that record"
     ),
     printcolumn(
         name = "Waiting for",

@@ -6,6 +6,7 @@
 
 mod bridges;
 mod env;
+mod gateways;
 mod jicofo;
 mod labels;
 mod monitors;
@@ -20,8 +21,10 @@ mod routes;
 mod secrets;
 mod web;
 
+pub use bridges::{Place, bridge, bridge_revision, bridge_service, brewery_address};
 pub use env::{env_name, shared as shared_env};
 use kube::core::GroupVersionKind;
+pub use gateways::{gateway, gateway_revision};
 pub use labels::{Component, controller_selector, jitsi_selector, name};
 pub use object::Object;
 pub use recorders::{RecorderPlace, Webhook, eviction, of_kind as recorders_of, recorder, recorder_revision};
@@ -82,8 +85,8 @@ pub struct ShardObjects {
     pub jicofo: Object,
     /// Web servers: Deployment.
     pub web: Object,
-    /// Bridges: Deployment or DaemonSet.
-    pub bridges: Object,
+    /// Bridges on every node: DaemonSet. Others are pods that come and go with the load.
+    pub bridges: Option<Object>,
     /// What recorders read: ConfigMaps. Their pods are made one by one.
     pub recorders: Vec<Object>,
     /// Services of prosody, jicofo and web.
@@ -99,13 +102,13 @@ impl ShardObjects {
     pub fn all(&self) -> Vec<&Object> {
         let Self { secret, env, prosody, jicofo, web, bridges, recorders, services, policies, monitors } = self;
         let before = secret.iter().chain([env]).chain(services).chain(policies);
-        before.chain([prosody, jicofo, web, bridges]).chain(recorders).chain(monitors).collect()
+        before.chain([prosody, jicofo, web]).chain(bridges).chain(recorders).chain(monitors).collect()
     }
 
     /// Those that hang together through the shared environment: where a change of prosody or jicofo has to wait for the last
     /// conference to end, all of these wait.
     pub fn held_together(&self) -> Vec<&Object> {
-        [&self.env, &self.prosody, &self.jicofo, &self.web, &self.bridges].into_iter().chain(&self.recorders).collect()
+        [&self.env, &self.prosody, &self.jicofo, &self.web].into_iter().chain(&self.bridges).chain(&self.recorders).collect()
     }
 }
 

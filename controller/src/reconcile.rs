@@ -91,6 +91,14 @@ pub enum Error {
     /// Something could not be read or written.
     #[error(transparent)]
     Apply(#[from] apply::Error),
+    /// A pod did not hear what it was told, or cannot be told.
+    #[error("{pod} cannot be told: {why}")]
+    Untold {
+        /// Its name.
+        pod: String,
+        /// Why.
+        why: String,
+    },
     /// The resource as it stands in the API is not one of ours.
     #[error("it cannot be read: {0}")]
     Malformed(String),
@@ -102,6 +110,7 @@ impl Error {
     pub fn label(&self) -> &'static str {
         match self {
             Self::Apply(error) => error.label(),
+            Self::Untold { .. } => "untold",
             Self::Malformed(_) => "malformed",
         }
     }
@@ -113,7 +122,7 @@ pub fn retry_after(error: &Error, failures: u32) -> Action {
     match error {
         Error::Malformed(_) => Action::await_change(),
         Error::Apply(error) if error.is_conflict() => Action::requeue(Duration::from_millis(200)),
-        Error::Apply(_) => Action::requeue(Duration::from_secs(1 << failures.min(6))),
+        Error::Apply(_) | Error::Untold { .. } => Action::requeue(Duration::from_secs(1 << failures.min(6))),
     }
 }
 

@@ -52,18 +52,28 @@ async fn serve(run: Run) -> anyhow::Result<()> {
     let config = Config::infer().await.context("there is neither a kubeconfig nor a service account")?;
     let home = config.default_namespace.clone();
     let own = Defaults::default();
+    let mut listen = run.listen;
+    if let Some(port) = run.port {
+        listen.set_port(port);
+    }
+    let (adoption, webhook_tokens) = (run.recorders.adoption(), run.recorders.tokens());
+    let given = run.namespace.or(run.old_namespace);
     let options = Options {
-        namespace: if run.all_namespaces { None } else { Some(run.namespace.unwrap_or_else(|| home.clone())) },
+        namespace: if run.all_namespaces { None } else { Some(given.unwrap_or_else(|| home.clone())) },
+        webhook_url: run.recorders.url(run.pod_namespace.as_deref().unwrap_or(&home), listen.port()),
         lease_namespace: home,
         lease_name: run.lease_name,
         // Never the same twice: a process must not take the lease of the one before for its own.
         identity: format!("{}_{:016x}", run.identity, crate::random::generator().random::<u64>()),
-        listen: run.listen,
+        listen,
         defaults: Defaults {
             registry: run.image_registry.unwrap_or(own.registry),
             tag: run.image_tag.unwrap_or(own.tag),
             proxy_image: run.proxy_image.unwrap_or(own.proxy_image),
             cluster_domain: run.cluster_domain.unwrap_or(own.cluster_domain),
+            webhook: None,
+            adoption: adoption.map_err(anyhow::Error::msg)?,
+            webhook_tokens: webhook_tokens.map_err(anyhow::Error::msg)?,
         },
     };
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

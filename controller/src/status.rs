@@ -13,6 +13,8 @@ pub mod kinds {
     pub const BRIDGES: &str = "BridgesAvailable";
     /// At least one recorder is ready, or none is wanted.
     pub const RECORDERS: &str = "RecordersAvailable";
+    /// A group has fewer instances than it should, and may not or cannot get more.
+    pub const LIMITED: &str = "ScalingLimited";
     /// Something is being changed.
     pub const PROGRESSING: &str = "Progressing";
     /// The controller was told to leave it alone.

@@ -360,6 +360,10 @@ pub struct GroupStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heard: Option<String>,
 
+    /// What keeps it from having as many as it should. Absent when nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limited: Option<String>,
+
     /// Why it is as it is, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,

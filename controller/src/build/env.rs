@@ -197,6 +197,9 @@ pub fn shared(model: &ShardModel) -> Variables {
     if model.sip_recorders.is_some() {
         all.insert("JIBRI_SIP_BREWERY_MUC".to_owned(), super::recorders::SIP_BREWERY.to_owned());
     }
+    if model.gateways.is_some() {
+        all.insert("JIGASI_BREWERY_MUC".to_owned(), "jigasibrewery".to_owned());
+    }
     let elsewhere = |name: &str| [Component::Web, Component::Jvb, Component::Jibri].iter().any(|c| read_by(*c, name));
     all.extend(model.jwt.iter().filter(|(name, _)| !elsewhere(name)).map(|(k, v)| (k.clone(), v.clone())));
     all.extend(model.variables.iter().filter(|(name, _)| !elsewhere(name)).map(|(k, v)| (k.clone(), v.clone())));

@@ -14,12 +14,27 @@ use super::{
     Component, Object,
     labels::{jitsi_meta, name, proxy_pods, selector, shard_meta, shard_pods},
 };
-use crate::{api::PROTECTED_LABEL, validate::{JitsiModel, NetworkModel, ShardModel, Strategy}};
+use crate::{
+    api::{ExposureType, JITSI_LABEL, PROTECTED_LABEL, SHARD_LABEL},
+    validate::{JitsiModel, NetworkModel, ShardModel},
+};
 
 type Labels = std::collections::BTreeMap<String, String>;
 
 /// From whom, to which ports. From nobody in particular is from everybody.
-type Rule = (Vec<NetworkPolicyPeer>, Vec<(i32, &'static str)>);
+type Rule = (Vec<NetworkPolicyPeer>, Vec<(Ports, &'static str)>);
+
+/// One port, a range of them, or all.
+#[derive(Clone, Copy)]
+enum Ports {
+    One(i32),
+    Range(i32, i32),
+    All,
+}
+
+const fn one(port: i32) -> Ports {
+    Ports::One(port)
+}
 
 fn pods(labels: Labels) -> NetworkPolicyPeer {
     NetworkPolicyPeer { pod_selector: Some(selector(labels)), ..Default::default() }
@@ -31,10 +46,17 @@ fn policy(metadata: ObjectMeta, of: Labels, rules: Vec<Rule>) -> Object {
         ports: Some(
             ports
                 .into_iter()
-                .map(|(port, protocol)| NetworkPolicyPort {
-                    port: Some(IntOrString::Int(port)),
-                    protocol: Some(protocol.to_owned()),
-                    end_port: None,
+                .map(|(ports, protocol)| {
+                    let (port, end_port) = match ports {
+                        Ports::One(port) => (Some(port), None),
+                        Ports::Range(first, last) => (Some(first), Some(last)),
+                        Ports::All => (None, None),
+                    };
+                    NetworkPolicyPort {
+                        port: port.map(IntOrString::Int),
+                        protocol: Some(protocol.to_owned()),
+                        end_port,
+                    }
                 })
                 .collect(),
         ),
@@ -66,6 +88,25 @@ fn budget(metadata: ObjectMeta, of: Labels, max_unavailable: i32) -> Object {
     .into()
 }
 
+/// Keeps every pod on which somebody is. The label comes and goes with them; the eviction that is refused tells whoever
+/// empties a node to wait, and the node's mark tells the controller to drain.
+///
+/// The pods are nobody's but a JitsiShard's, which has no scale: of such the API counts only a plain `minAvailable`.
+fn protection(model: &ShardModel) -> Object {
+    let pods = [(SHARD_LABEL, model.name.as_str()), (PROTECTED_LABEL, "true")];
+    let pods = pods.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    PodDisruptionBudget {
+        metadata: shard_meta(model, format!("{}-protected", model.name), "protection"),
+        spec: Some(PodDisruptionBudgetSpec {
+            selector: Some(selector(pods)),
+            min_available: Some(IntOrString::Int(i32::MAX)),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+    .into()
+}
+
 /// Policies of a shard.
 pub(super) fn shard(model: &ShardModel, in_use: bool) -> Vec<Object> {
     let meta = |component: Component| shard_meta(model, name(&model.name, component), component.as_str());
@@ -81,36 +122,13 @@ pub(super) fn shard(model: &ShardModel, in_use: bool) -> Vec<Object> {
         all.push(budget(meta(component), shard_pods(model, component), signalling));
     }
     all.push(budget(meta(Component::Web), shard_pods(model, Component::Web), 1));
-    // A DaemonSet has no scale, so a budget could not be counted; kubectl drain passes over its pods anyway.
-    if !matches!(model.bridges.strategy, Strategy::Daemonset) {
-        all.push(budget(meta(Component::Jvb), shard_pods(model, Component::Jvb), 1));
-    }
-    for component in recorders(model) {
-        let mut busy = shard_pods(model, component);
-        busy.insert(PROTECTED_LABEL.to_owned(), "true".to_owned());
-        all.push(guard(meta(component), busy));
-    }
+    all.push(protection(model));
     all
 }
 
 fn recorders(model: &ShardModel) -> impl Iterator<Item = Component> {
     let both = [(Component::Jibri, model.recorders.is_some()), (Component::SipJibri, model.sip_recorders.is_some())];
     both.into_iter().filter(|(_, wanted)| *wanted).map(|(component, _)| component)
-}
-
-/// Pods that nobody may evict, as long as they have these labels. Who makes them has no scale, so the budget is a number
-/// that is never reached.
-fn guard(metadata: ObjectMeta, of: Labels) -> Object {
-    PodDisruptionBudget {
-        metadata,
-        spec: Some(PodDisruptionBudgetSpec {
-            selector: Some(selector(of)),
-            min_available: Some(IntOrString::Int(i32::MAX)),
-            ..Default::default()
-        }),
-        ..Default::default()
-    }
-    .into()
 }
 
 fn rules(model: &ShardModel, network: &NetworkModel) -> Vec<(Component, Vec<Rule>)> {
@@ -122,28 +140,47 @@ fn rules(model: &ShardModel, network: &NetworkModel) -> Vec<(Component, Vec<Rule
     };
     let controller = || network.controller_from.clone();
 
-    let prosody: Vec<Rule> = vec![
-        (
-            with(vec![of(Component::Jicofo), of(Component::Jvb)], recorders(model).map(of).collect()),
-            vec![(5222, "TCP")],
+    // Bridges that are shared come from the other shards too.
+    let bridges = match &model.jitsi {
+        Some(jitsi) if model.bridges.shared => pods(
+            [(JITSI_LABEL, jitsi.as_str()), ("app.kubernetes.io/component", Component::Jvb.as_str())]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into(),
         ),
-        (with(vec![of(Component::Web)], watchers()), vec![(5280, "TCP")]),
+        _ => of(Component::Jvb),
+    };
+    let mut clients = vec![of(Component::Jicofo), bridges];
+    clients.extend(recorders(model).chain(model.gateways.is_some().then_some(Component::Jigasi)).map(of));
+    let prosody: Vec<Rule> = vec![
+        (clients, vec![(one(5222), "TCP")]),
+        (with(vec![of(Component::Web)], watchers()), vec![(one(5280), "TCP")]),
     ];
+    let media = match model.bridges.exposure {
+        ExposureType::HostPort if model.bridges.per_node > 1 => {
+            Ports::Range(model.bridges.port, model.bridges.port + model.bridges.per_node - 1)
+        }
+        _ => one(model.bridges.port),
+    };
     let mut all = vec![
         (Component::Prosody, prosody),
-        (Component::Jicofo, vec![(with(controller(), watchers()), vec![(8888, "TCP")])]),
+        (Component::Jicofo, vec![(with(controller(), watchers()), vec![(one(8888), "TCP")])]),
         // Proxies can be anywhere, and it serves what everybody may see.
-        (Component::Web, vec![(Vec::new(), vec![(8000, "TCP")])]),
+        (Component::Web, vec![(Vec::new(), vec![(one(8000), "TCP")])]),
         (
             Component::Jvb,
             vec![
-                (Vec::new(), vec![(model.bridges.port, "UDP")]),
-                (with(controller(), watchers()), vec![(8080, "TCP")]),
+                (Vec::new(), vec![(media, "UDP")]),
+                (with(controller(), watchers()), vec![(one(8080), "TCP")]),
             ],
         ),
     ];
     for component in recorders(model) {
-        all.push((component, vec![(with(controller(), watchers()), vec![(2222, "TCP")])]));
+        all.push((component, vec![(with(controller(), watchers()), vec![(one(2222), "TCP")])]));
+    }
+    if model.gateways.is_some() {
+        // Voices come from wherever the telephone company sends them, to ports that the account settles.
+        let rules = vec![(Vec::new(), vec![(Ports::All, "UDP")]), (controller(), vec![(one(8788), "TCP")])];
+        all.push((Component::Jigasi, rules));
     }
     all
 }
@@ -158,9 +195,9 @@ pub(super) fn proxies(model: &JitsiModel) -> Vec<Object> {
             admin.extend(network.metrics_from.clone());
         }
         let rules = vec![
-            (Vec::new(), vec![(8080, "TCP")]),
-            (vec![pods(proxy_pods(model))], vec![(7946, "TCP")]),
-            (admin, vec![(9090, "TCP")]),
+            (Vec::new(), vec![(one(8080), "TCP")]),
+            (vec![pods(proxy_pods(model))], vec![(one(7946), "TCP")]),
+            (admin, vec![(one(9090), "TCP")]),
         ];
         all.push(policy(meta(), proxy_pods(model), rules));
     }

@@ -47,6 +47,9 @@ pub(super) fn stateful_set(model: &ShardModel) -> Object {
             env.push(env::secret(password, &model.secret, password));
         }
     }
+    if model.gateways.is_some() {
+        env.push(env::secret("JIGASI_XMPP_PASSWORD", &model.secret, "JIGASI_XMPP_PASSWORD"));
+    }
     env.extend(model.turn_secret.clone().map(|selector| env::from_secret("TURN_CREDENTIALS", selector)));
     env.extend(model.jwt_secret.clone().map(|selector| env::from_secret("JWT_APP_SECRET", selector)));
 

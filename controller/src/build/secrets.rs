@@ -17,8 +17,13 @@ pub const MESH_KEY_KEY: &str = "mesh.key";
 pub const ADMIN_TOKEN_KEY: &str = "token";
 
 /// Passwords of the accounts of one shard.
-const ACCOUNTS: [&str; 4] =
-    ["JIBRI_RECORDER_PASSWORD", "JIBRI_XMPP_PASSWORD", "JICOFO_AUTH_PASSWORD", "JVB_AUTH_PASSWORD"];
+const ACCOUNTS: [&str; 5] = [
+    "JIBRI_RECORDER_PASSWORD",
+    "JIBRI_XMPP_PASSWORD",
+    "JICOFO_AUTH_PASSWORD",
+    "JIGASI_XMPP_PASSWORD",
+    "JVB_AUTH_PASSWORD",
+];
 
 /// Passwords of one shard.
 #[derive(Clone, PartialEq, Eq)]

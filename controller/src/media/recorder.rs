@@ -39,7 +39,7 @@ impl Health {
 
 /// Asks the recorder of the pod with this address. The time is left to the caller.
 pub(super) async fn ask(http: &HttpMedia, ip: &str, port: u16) -> Result<Report, String> {
-    let health: Health = http.get(ip, port, "/jibri/api/v1.0/health").await?;
+    let health: Health = http.get(ip, port, "/jibri/api/v1.0/health", &[]).await?;
     Ok(health.report())
 }
 

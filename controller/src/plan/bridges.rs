@@ -14,13 +14,22 @@
 //! 4. A bridge is taken back before a new one is made, as long as it has not been told to end.
 //! 5. Who drains without a reason written down is undrained: nothing is left draining.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 
 use super::{Note, report::Report};
 
+mod choose;
+mod life;
+mod make;
 mod stand;
+#[cfg(test)]
+mod tests;
+mod words;
 pub use stand::{FRESH, STUCK, Stand, State};
 
 /// Why a bridge drains: words of [`Memory::reason`].
@@ -29,6 +38,8 @@ pub mod reason {
     pub const SCALE_DOWN: &str = "ScaleDown";
     /// It was made from another template than is meant now.
     pub const OUTDATED: &str = "Outdated";
+    /// The same, while nothing newer could come up beside it and nobody was on it.
+    pub const IN_PLACE: &str = "ReplacedInPlace";
     /// Its node takes no new pods.
     pub const CORDONED: &str = "NodeCordoned";
     /// Somebody asked for it by annotation.
@@ -193,7 +204,12 @@ pub enum Action {
         grace: u32,
     },
     /// Something that people should find. It has happened with this look: not said again at the next one.
-    Note(Note),
+    Note {
+        /// The pod that it is about. When an action about it failed, this is not said.
+        about: Option<String>,
+        /// What to say.
+        note: Note,
+    },
 }
 
 impl Action {
@@ -208,7 +224,7 @@ impl Action {
             | Self::Move { name }
             | Self::Shutdown { name }
             | Self::Delete { name, .. } => Some(name),
-            Self::Note(_) => None,
+            Self::Note { about, .. } => about.as_deref(),
         }
     }
 }
@@ -254,20 +270,45 @@ pub struct Plan {
     /// How many there are now, before anything is done.
     pub counts: Counts,
     /// Where each stands now, by name: for labels, and for people.
-    pub stands: std::collections::BTreeMap<String, State>,
+    pub stands: BTreeMap<String, State>,
     /// What is waited for, in words, the most important first: for the status. Empty when all is as asked for.
     pub waiting: Vec<String>,
+    /// What holds until it is over, such as `RolloutBlocked`: an event once when it begins, not at every look.
+    pub lasting: Vec<Note>,
+}
+
+/// How many there are: what the decision about the number wants to know before the plan is made with it.
+#[must_use]
+pub fn counts(bridges: &[Bridge], now: Timestamp) -> Counts {
+    let stands: Vec<Stand<'_>> = bridges.iter().map(|bridge| stand::stand(bridge, now)).collect();
+    stand::counts(&stands)
 }
 
 /// One look.
 #[must_use]
 pub fn plan(rules: &Rules, bridges: &[Bridge], now: Timestamp) -> Plan {
     let stands: Vec<Stand<'_>> = bridges.iter().map(|bridge| stand::stand(bridge, now)).collect();
-    let _ = rules;
+    let counts = stand::counts(&stands);
+    let choice = choose::choose(rules, &stands, counts, now);
+    let mut actions: Vec<Action> = stands
+        .iter()
+        .zip(&choice.orders)
+        .flat_map(|(stand, order)| life::step(rules, &choice, stand, *order, now))
+        .collect();
+    let ended: BTreeSet<&str> =
+        stands.iter().filter(|stand| stand.state == State::Ended).map(|stand| stand.bridge.name.as_str()).collect();
+    let gone = actions
+        .iter()
+        .filter(|action| matches!(action, Action::Delete { .. }))
+        .filter_map(|action| ended.get(action.name()?).copied())
+        .collect();
+    let made = make::make(rules, &stands, &gone, choice.create, now);
+    actions.extend(made);
     Plan {
-        actions: Vec::new(),
-        counts: stand::counts(&stands),
+        actions,
+        counts,
         stands: stands.iter().map(|stand| (stand.bridge.name.clone(), stand.state)).collect(),
-        waiting: Vec::new(),
+        waiting: words::waiting(rules, &stands, &choice, now),
+        lasting: choice.lasting,
     }
 }

@@ -5,6 +5,7 @@
 //! maximum; and instances on their way out are counted where ports and nodes are counted.
 
 mod decision;
+pub mod full;
 mod memory;
 
 use std::time::Duration;

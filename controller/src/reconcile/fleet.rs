@@ -4,8 +4,14 @@
 //! runs every [`LOOK`]. It writes only pods (with what hangs on them) and `status.groups`, under a field manager of its own.
 //! What must outlive this process stands there; the rest ([`FleetMemory`]) is what the leader has heard in the last minutes.
 
+mod act;
+mod bridges;
+mod gateways;
+mod group;
 mod memory;
+mod nodes;
 mod recorders;
+mod sight;
 mod status;
 
 use std::{sync::Arc, time::Duration};
@@ -20,6 +26,7 @@ use crate::{
     api::{DRAIN_FINALIZER, GroupKind, GroupStatus, JitsiShard, SHARD_LABEL},
     apply::read,
     build,
+    plan::group::GroupModel,
     validate::{self, ShardModel},
 };
 
@@ -41,16 +48,17 @@ pub(super) struct Tend<'a> {
     pub(super) now: Timestamp,
 }
 
-impl Tend<'_> {
+impl<'a> Tend<'a> {
     /// What the status says of a group so far.
-    pub(super) fn before(&self, kind: GroupKind) -> Option<&GroupStatus> {
+    pub(super) fn before(&self, kind: GroupKind) -> Option<&'a GroupStatus> {
         self.shard.status.as_ref()?.groups.iter().find(|group| group.kind == kind)
     }
 
     /// The pods of one group that the shard itself controls: not those of a workload of Kubernetes' own.
-    pub(super) fn pods_of(&self, kind: GroupKind) -> impl Iterator<Item = &Pod> {
-        let uid = self.shard.metadata.uid.as_deref().unwrap_or_default();
-        self.pods.iter().filter(move |pod| {
+    pub(super) fn pods_of(&self, kind: GroupKind) -> impl Iterator<Item = &'a Pod> + use<'a> {
+        let (pods, shard) = (self.pods, self.shard);
+        let uid = shard.metadata.uid.as_deref().unwrap_or_default();
+        pods.iter().filter(move |pod| {
             let component = pod.labels().get("app.kubernetes.io/component").map(String::as_str);
             component == Some(kind.as_str())
                 && pod.owner_references().iter().any(|owner| owner.controller == Some(true) && owner.uid == uid)
@@ -88,19 +96,45 @@ pub async fn reconcile(object: Arc<DeserializeGuard<JitsiShard>>, context: Arc<C
     // One group's trouble is not another's.
     let mut groups = Vec::new();
     let mut trouble = None;
-    for (kinds, answer) in [
-        (&[GroupKind::Jibri, GroupKind::SipJibri][..], recorders::tend(&tend).await),
-    ] {
-        match answer {
-            Ok(found) => groups.extend(found),
-            Err(error) => {
-                groups.extend(kinds.iter().filter_map(|kind| tend.before(*kind)).cloned());
-                trouble = trouble.or(Some(error));
-            }
+    let mut due = Vec::new();
+    match bridges::group(&tend).await {
+        Ok(group) => due.extend(group),
+        Err(error) => {
+            groups.extend(tend.before(GroupKind::Jvb).cloned());
+            trouble = Some(error);
         }
     }
+    due.extend(gateways::group(&tend));
+    let mut seen = Vec::new();
+    for group in due {
+        let look = group::look(&tend, &group).await;
+        groups.push(look.status.clone());
+        seen.push((group, look));
+    }
+    match recorders::tend(&tend).await {
+        Ok(found) => groups.extend(found),
+        Err(error) => {
+            groups.extend([GroupKind::Jibri, GroupKind::SipJibri].iter().filter_map(|kind| tend.before(*kind)).cloned());
+            trouble = trouble.or(Some(error));
+        }
+    }
+    // What was decided is remembered before it is carried out.
     status::write(&tend, groups).await?;
+    for (group, look) in &seen {
+        if let Err(error) = act::carry_out(&tend, group, look).await {
+            trouble = trouble.or(Some(error));
+        }
+    }
+    if let Err(error) = bridges::tidy(&tend).await {
+        trouble = trouble.or(Some(error));
+    }
     trouble.map_or(Ok(Action::requeue(LOOK)), Err)
+}
+
+/// Until when a pod that is made now is not taken away by load, if somebody asked for that.
+fn protect_until(numbers: &GroupModel, now: Timestamp) -> Option<Timestamp> {
+    numbers.protect_launches_until.filter(|until| *until > now)?;
+    now.checked_add(numbers.protected).ok()
 }
 
 /// A shard that drains keeps its groups: people are on it until the end. One that is on its way out has none.

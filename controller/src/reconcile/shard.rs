@@ -20,7 +20,7 @@ use serde_json::json;
 
 use super::{Context, Error, RESYNC, guarded, write_status};
 use crate::{
-    api::{DRAIN_FINALIZER, JitsiShard, Phase, SHARD_LABEL, SHARD_STATE_LABEL, ShardState, ShardStatus},
+    api::{DRAIN_FINALIZER, GroupKind, GroupStatus, JitsiShard, Phase, SHARD_LABEL, SHARD_STATE_LABEL, ShardState, ShardStatus},
     apply::{self, Live, MANAGER, apply, prune, read, write},
     build::{self, Component, Secrets, ShardInput, name, signalling_revision},
     observe::{self, OwnerState},
@@ -210,18 +210,42 @@ impl<'a> Step<'a> {
             waits && self.live.get(&object.kind(), object.name()).is_some()
         };
         let all = objects.all();
+        let old = self.old_bridges(model);
         let due: Vec<_> = all.iter().copied().filter(|object| !keeps(object)).collect();
         let (client, leadership) = (&context.client, &context.leadership);
         let written = apply(client, leadership, &self.live, &due).await?;
         let deleted = if matches!(held, Signalling::Hold(_)) {
             0
         } else {
-            prune(client, leadership, &self.live, &self.shard.uid().unwrap_or_default(), &all).await?
+            let mut kept = all;
+            kept.extend(&old);
+            prune(client, leadership, &self.live, &self.shard.uid().unwrap_or_default(), &kept).await?
         };
         if written + deleted > 0 {
             tracing::info!(shard = name, written, deleted, "objects were put right");
         }
         Ok(())
+    }
+
+    /// The workload of Kubernetes' own that had the bridges before, as long as there is none to take its place: one at
+    /// least is ready, or none can be because it holds their nodes. Then it goes, and its pods wait for their conferences
+    /// if they were told to.
+    fn old_bridges(&self, model: &ShardModel) -> Vec<build::Object> {
+        let mut groups = self.status_groups();
+        let replaced = groups.any(|group| {
+            group.kind == GroupKind::Jvb && (group.ready > 0 || group.limited.is_some() || group.desired == 0)
+        });
+        if replaced || model.bridges.strategy == validate::Strategy::Daemonset {
+            return Vec::new();
+        }
+        let name = name(&model.name, Component::Jvb);
+        let kinds = ["Deployment", "DaemonSet"].into_iter();
+        kinds.filter_map(|kind| self.live.get(kind, &name)).cloned().map(build::Object::from).collect()
+    }
+
+    /// What the other loop says of the groups.
+    fn status_groups(&self) -> impl Iterator<Item = &GroupStatus> {
+        self.status.groups.iter()
     }
 
     /// Only the word for the proxies: all that can be done for a shard whose spec cannot be carried out.

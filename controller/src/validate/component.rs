@@ -156,7 +156,9 @@ pub(super) fn bridges(
             .clone()
             .unwrap_or_else(|| if jvb.advertise_ips.is_empty() { vec![STUN.to_owned()] } else { Vec::new() }),
         advertise: jvb.advertise_ips.clone(),
-        graceful: jvb.graceful_shutdown.then_some(timeout),
+        deadline: timeout,
+        // Where nodes come and go by themselves, pods are taken away by others too.
+        graceful: (jvb.graceful_shutdown || matches!(strategy, Strategy::Autoscaled { .. })).then_some(timeout),
     }
 }
 

@@ -110,7 +110,9 @@ pub struct BridgesModel {
     pub move_endpoints: MoveEndpoints,
     /// Each serves all shards of the Jitsi.
     pub shared: bool,
-    /// How long a bridge waits for its conferences when it has to go. None: not at all.
+    /// How long a bridge that the controller takes away may keep its conferences.
+    pub deadline: Duration,
+    /// One that somebody else takes away keeps them too. None: not at all.
     pub graceful: Option<Duration>,
 }
 

@@ -32,10 +32,14 @@ pub fn needs(template: &ShardTemplate) -> Vec<Need> {
         let both = [("spec.jibri", &template.jibri), ("spec.sipJibri", &template.sip_jibri)];
         both.into_iter().filter_map(|(path, jibri)| Some((path, jibri.as_ref().filter(|jibri| jibri.enabled)?)))
     };
+    let gateways = template.jigasi.as_ref().filter(|jigasi| jigasi.enabled);
     if let Some(name) = &template.existing_secret {
         let mut keys = vec!["JICOFO_AUTH_PASSWORD".to_owned(), "JVB_AUTH_PASSWORD".to_owned()];
         if recorders().next().is_some() {
             keys.extend(["JIBRI_XMPP_PASSWORD".to_owned(), "JIBRI_RECORDER_PASSWORD".to_owned()]);
+        }
+        if gateways.is_some() {
+            keys.push("JIGASI_XMPP_PASSWORD".to_owned());
         }
         all.push(Need { path: "spec.existingSecret".to_owned(), kind: NeedKind::Secret, name: name.to_string(), keys });
     }
@@ -44,6 +48,14 @@ pub fn needs(template: &ShardTemplate) -> Vec<Need> {
     }
     if let Some(selector) = template.jwt.as_ref().and_then(|jwt| jwt.secret.as_ref()) {
         all.push(check::secret_key("spec.jwt.secret", selector));
+    }
+    if let Some(secret) = gateways.and_then(|jigasi| jigasi.sip_secret.as_ref()) {
+        all.push(Need {
+            path: "spec.jigasi.sipSecret".to_owned(),
+            kind: NeedKind::Secret,
+            name: secret.name.clone(),
+            keys: vec!["JIGASI_SIP_URI".to_owned(), "JIGASI_SIP_PASSWORD".to_owned()],
+        });
     }
     for (path, jibri) in recorders() {
         if let Some(bucket) = &jibri.bucket {
@@ -185,6 +197,14 @@ pub(super) fn template(
     };
     let turn = spec.turn.as_ref();
     let prosody = spec.prosody.as_ref();
+    if spec.jvb.as_ref().is_some_and(|jvb| jvb.shared) {
+        problems.check(
+            spec.existing_secret.is_some(),
+            "spec.jvb.shared",
+            "a bridge has one password for all shards that it serves, but each shard gets a password of its own; write \
+             'existingSecret' with one that all shards use",
+        );
+    }
     ShardModel {
         secret: spec.existing_secret.as_ref().map_or_else(|| format!("{}-secrets", names.name), ToString::to_string),
         secret_is_ours: spec.existing_secret.is_none(),

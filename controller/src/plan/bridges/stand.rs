@@ -11,6 +11,8 @@ use crate::plan::report::Report;
 pub const FRESH: Duration = Duration::from_secs(90);
 /// A bridge that has not become ready for so long is replaced.
 pub const STUCK: Duration = Duration::from_secs(900);
+/// A process that has neither been ready nor answered for so long since its start serves nobody.
+const SETTLED: Duration = Duration::from_secs(120);
 /// A clock may be so much ahead of another. What claims to be later than that was not written by a clock.
 pub(super) const AHEAD: Duration = Duration::from_secs(3600);
 
@@ -93,6 +95,12 @@ impl Stand<'_> {
     pub fn living(&self) -> bool {
         self.state != State::Ended
     }
+}
+
+/// It may be deleted at once: nobody can be on it, or it has neither been ready nor answered all the time since its start.
+pub(super) fn vacant(stand: &Stand<'_>, now: Timestamp) -> bool {
+    let settled = matches!(stand.bridge.pod, Pod::Starting(then) if since(then, now) >= SETTLED);
+    stand.nobody() || (settled && !stand.bridge.served)
 }
 
 /// How long ago that was; nothing when it has not come yet.

@@ -9,9 +9,10 @@ use std::{
 
 use jiff::Timestamp;
 
+use super::nodes::Nodes;
 use crate::{
     api::GroupKind,
-    plan::{group::Sample, report::Report},
+    plan::{Note, group::Sample, report::Report},
 };
 
 /// More samples than that are kept of no group, whatever its periods: 1000 bridges for 10 minutes.
@@ -19,7 +20,10 @@ const MOST: usize = 100_000;
 
 /// What the leader has heard of the groups, by the shard's uid.
 #[derive(Debug, Default)]
-pub struct FleetMemory(Mutex<BTreeMap<(String, GroupKind), Heard>>);
+pub struct FleetMemory {
+    groups: Mutex<BTreeMap<(String, GroupKind), Heard>>,
+    pub(super) nodes: Nodes,
+}
 
 /// What was heard of one group.
 #[derive(Debug, Default)]
@@ -28,13 +32,15 @@ struct Heard {
     samples: Vec<Sample>,
     /// The last answer of each pod, by uid, and when it was asked for.
     answers: BTreeMap<String, (Timestamp, Option<Report>)>,
+    /// What was said to last when the group was last looked at, in words for machines.
+    lasting: Vec<&'static str>,
     /// When the status of the group was last written.
     written: Option<Timestamp>,
 }
 
 impl FleetMemory {
     fn all(&self) -> MutexGuard<'_, BTreeMap<(String, GroupKind), Heard>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Forgets everything: what was heard before somebody else led is not what happened meanwhile.
@@ -98,6 +104,22 @@ impl FleetMemory {
         answers.retain(|pod, _| there.contains(pod));
     }
 
+    /// Those of these lasting notes that were not there at the last look. A new leader says each once more.
+    pub(super) fn begun(&self, shard: &str, kind: GroupKind, lasting: &[Note]) -> Vec<Note> {
+        let mut all = self.all();
+        let heard = all.entry((shard.to_owned(), kind)).or_default();
+        let new = lasting.iter().filter(|note| !heard.lasting.contains(&note.reason)).cloned().collect();
+        heard.lasting = lasting.iter().map(|note| note.reason).collect();
+        new
+    }
+
+    /// What this pod answered before says nothing any more: it was told something.
+    pub(super) fn ask_again(&self, shard: &str, kind: GroupKind, pod: &str) {
+        if let Some(heard) = self.all().get_mut(&(shard.to_owned(), kind)) {
+            heard.answers.remove(pod);
+        }
+    }
+
     /// When the status of a group was last written by this leader.
     pub(super) fn written(&self, shard: &str, kind: GroupKind) -> Option<Timestamp> {
         self.all().get(&(shard.to_owned(), kind))?.written
@@ -110,6 +132,6 @@ impl FleetMemory {
 }
 
 /// How old; what is of the future is new.
-fn age(now: Timestamp, at: Timestamp) -> Duration {
+pub(super) fn age(now: Timestamp, at: Timestamp) -> Duration {
     Duration::try_from(now.duration_since(at)).unwrap_or_default()
 }

@@ -8,6 +8,7 @@ mod act;
 use std::{collections::BTreeMap, time::Duration};
 
 use futures_util::{StreamExt, stream};
+use k8s_openapi::api::core::v1::Pod;
 use kube::{Resource, ResourceExt};
 
 use super::{Error, Tend};
@@ -64,18 +65,22 @@ async fn observe(tend: &Tend<'_>, kind: GroupKind) -> Vec<Recorder> {
     let revision = build::recorder_revision(tend.model, kind);
     // While a change is held back, nothing is old: what would take its place would read the old environment too.
     let revision = revision.as_deref().filter(|_| tend.settled);
-    let (media, now) = (&tend.context.media, tend.now);
-    let asked = stream::iter(tend.pods_of(kind).map(|pod| async move {
-        let mut one = recorder(pod, revision);
-        let address = addresses(pod).first().copied().filter(|_| !one.deleting);
-        if let Some(ip) = address
-            && let Ok(report) = media.recorder(&ip.to_string(), PORT).await
-        {
-            one.answer = Some(Report { at: Some(now), ..report });
-        }
-        one
-    }));
-    let mut found: Vec<_> = asked.buffered(AT_ONCE).collect().await;
+    let now = tend.now;
+    let mut asked = Vec::new();
+    for pod in tend.pods_of(kind) {
+        asked.push(ask(tend, pod, revision));
+    }
+    let mut found: Vec<_> = stream::iter(asked).buffered(AT_ONCE).collect().await;
+    let node_of = |pod: &Pod| pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
+    let places: BTreeMap<_, _> =
+        tend.pods_of(kind).filter_map(|pod| Some((pod.uid().unwrap_or_default(), node_of(pod)?))).collect();
+    let names: Vec<_> = places.values().map(String::as_str).collect();
+    let nodes = tend.context.fleet.nodes.look(tend.context, &names, now).await;
+    for one in &mut found {
+        let Some(node) = places.get(&one.uid).and_then(|name| nodes.get(name)) else { continue };
+        (one.lost, one.cordoned) = (node.gone, node.cordoned);
+        one.unreachable = node.silent_since.is_some();
+    }
     let (memory, shard) = (&tend.context.fleet, tend.shard.uid().unwrap_or_default());
     for one in &mut found {
         // One answer that is missing is no silence: what it answered a moment ago still counts, as a report does.
@@ -89,6 +94,17 @@ async fn observe(tend: &Tend<'_>, kind: GroupKind) -> Vec<Recorder> {
     let answers = found.iter().filter_map(|one| Some((one.uid.clone(), now, Some(one.answer.clone()?))));
     memory.keep(&shard, kind, &there, answers.collect::<Vec<_>>());
     found
+}
+
+async fn ask(tend: &Tend<'_>, pod: &Pod, revision: Option<&str>) -> Recorder {
+    let mut one = recorder(pod, revision);
+    let address = addresses(pod).first().copied().filter(|_| !one.deleting);
+    if let Some(ip) = address
+        && let Ok(report) = tend.context.media.recorder(&ip.to_string(), PORT).await
+    {
+        one.answer = Some(Report { at: Some(tend.now), ..report });
+    }
+    one
 }
 
 /// How many there should be, and what the status says.

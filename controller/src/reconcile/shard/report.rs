@@ -5,7 +5,7 @@ use kube::ResourceExt;
 
 use super::Step;
 use crate::{
-    api::{Counts, Phase, ShardState, ShardStatus},
+    api::{Counts, GroupKind, Phase, ShardState, ShardStatus},
     build::{Component, signalling_revision},
     observe,
     plan::{
@@ -25,8 +25,15 @@ impl Step<'_> {
         held: &Signalling,
     ) -> ShardStatus {
         let name = self.shard.name_any();
+        // Of the groups where there are any, of workloads otherwise.
+        let counts = |kind: GroupKind, component: Component| {
+            let group = self.status_groups().find(|group| group.kind == kind);
+            group
+                .map(|group| Counts { desired: group.desired, ready: group.ready })
+                .or_else(|| observe::counts(&self.live, &name, component))
+        };
         let (bridges, recorders) =
-            (observe::counts(&self.live, &name, Component::Jvb), observe::counts(&self.live, &name, Component::Jibri));
+            (counts(GroupKind::Jvb, Component::Jvb), counts(GroupKind::Jibri, Component::Jibri));
         let mut phase = shard::phase(view, &drain.progress);
         let mut waiting_for = match &drain.progress {
             Progress::Waiting(why) => Some(why.clone()),
@@ -136,7 +143,16 @@ impl Step<'_> {
         } else {
             Fact::new(kinds::PAUSED, false, "NotAsked", "It is looked after.")
         };
-        vec![ready, signalling, some(kinds::BRIDGES, "bridges", bridges), recorders, progressing, paused]
+        let limits: Vec<String> = self
+            .status_groups()
+            .filter_map(|group| Some(format!("{}: {}", group.kind.as_str(), group.limited.as_ref()?)))
+            .collect();
+        let limited = if limits.is_empty() {
+            Fact::new(kinds::LIMITED, false, "NotLimited", "Every group has room for what it needs.")
+        } else {
+            Fact::new(kinds::LIMITED, true, "Limited", format!("{}.", limits.join("; ")))
+        };
+        vec![ready, signalling, some(kinds::BRIDGES, "bridges", bridges), recorders, limited, progressing, paused]
     }
 
     pub(super) fn notes(&self, status: &ShardStatus) -> Vec<Note> {

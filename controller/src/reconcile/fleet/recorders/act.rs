@@ -77,21 +77,17 @@ async fn mark_all(
     let known = by_uid(found);
     let written: std::collections::BTreeMap<_, _> =
         tend.pods.iter().map(|pod| (pod.uid().unwrap_or_default(), report(pod))).collect();
-    let due = found.iter().filter(|one| !one.deleting).filter_map(|one| {
+    let mut patches = Vec::new();
+    for one in found.iter().filter(|one| !one.deleting) {
         let busy = marks.iter().find(|(uid, _)| *uid == one.uid).map(|(_, busy)| *busy);
         // Only news: that it is still there is seen by asking it, and its own reports say so to everybody.
-        let news = |answer: &&Report| written.get(&one.uid).and_then(Option::as_ref).is_none_or(|old| mark::differs(old, answer));
-        let said = one.answer.as_ref().filter(news);
-        (busy.is_some() || said.is_some()).then_some((one, busy, said))
-    });
-    let patches = stream::iter(due.map(|(one, busy, said)| async move {
-        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
-        let patch = Patch::Merge(mark::patch(&one.uid, busy, said));
-        let what = format!("label Pod {}", one.name);
-        let answer = write(&tend.context.leadership, &what, api.patch(&one.name, &params, &patch)).await;
-        (one, busy, answer)
-    }));
-    let answers: Vec<_> = patches.buffered(AT_ONCE).collect().await;
+        let old = written.get(&one.uid).and_then(Option::as_ref);
+        let said = one.answer.as_ref().filter(|answer| old.is_none_or(|old| mark::differs(old, answer)));
+        if busy.is_some() || said.is_some() {
+            patches.push(mark_one(tend, api, one, busy, said));
+        }
+    }
+    let answers: Vec<_> = stream::iter(patches).buffered(AT_ONCE).collect().await;
     let mut trouble = None;
     for (one, busy, answer) in answers {
         match answer {
@@ -106,6 +102,20 @@ async fn mark_all(
         }
     }
     trouble.map_or(Ok(()), Err)
+}
+
+async fn mark_one<'a>(
+    tend: &Tend<'_>,
+    api: &Api<Pod>,
+    one: &'a Recorder,
+    busy: Option<Busy>,
+    said: Option<&Report>,
+) -> (&'a Recorder, Option<Busy>, Result<Pod, apply::Error>) {
+    let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+    let patch = Patch::Merge(mark::patch(&one.uid, busy, said));
+    let what = format!("label Pod {}", one.name);
+    let answer = write(&tend.context.leadership, &what, api.patch(&one.name, &params, &patch)).await;
+    (one, busy, answer)
 }
 
 /// Deletes exactly this pod. One that only is too many is looked at and asked once more, and goes only if nobody has written
