@@ -82,15 +82,27 @@ fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
 
 #[tokio::test]
 async fn an_apiserver_takes_what_kustomize_builds() {
-    for (folder, role) in [("base", "Role"), ("overlays/cluster-wide", "ClusterRole"), ("overlays/sample", "Role")] {
+    // The ClusterRole for nodes comes beside the controller's own, but in the base.
+    for (folder, role, roles, nodes) in [
+        ("base", "Role", 1, 0),
+        ("overlays/cluster-wide", "ClusterRole", 2, 1),
+        ("overlays/sample", "Role", 1, 1),
+    ] {
         let objects = kustomize(folder);
         check(folder, &cluster(&[]).await, &objects).await;
         assert_eq!(of_kind(&objects, "CustomResourceDefinition").len(), 2, "{folder}");
-        assert_eq!(of_kind(&objects, role).len(), 1, "{folder}");
-        assert_eq!(of_kind(&objects, &format!("{role}Binding")).len(), 1, "{folder}");
-        let binding = of_kind(&objects, &format!("{role}Binding"))[0];
+        assert_eq!(of_kind(&objects, role).len(), roles, "{folder}");
         let deployment = of_kind(&objects, "Deployment")[0];
-        assert_eq!(binding["subjects"][0]["namespace"], deployment["metadata"]["namespace"], "{folder}");
+        let mut bindings = of_kind(&objects, &format!("{role}Binding"));
+        assert_eq!(bindings.len(), roles, "{folder}");
+        if role == "Role" {
+            bindings.extend(of_kind(&objects, "ClusterRoleBinding"));
+        }
+        let of_nodes = bindings.iter().filter(|binding| binding["roleRef"]["name"] == "roompin-controller-nodes");
+        assert_eq!(of_nodes.count(), nodes, "{folder}");
+        for binding in bindings {
+            assert_eq!(binding["subjects"][0]["namespace"], deployment["metadata"]["namespace"], "{folder}");
+        }
         let args = deployment["spec"]["template"]["spec"]["containers"][0]["args"].as_array().unwrap();
         assert_eq!(args.contains(&json!("--all-namespaces")), role == "ClusterRole", "{folder}");
         assert_eq!(of_kind(&objects, "Jitsi").len(), usize::from(folder.ends_with("sample")));
@@ -102,6 +114,7 @@ async fn an_apiserver_takes_what_helm_renders() {
     let chart = helm(&[
         Case { case: "defaults", name: "roompin", values: json!({}) },
         Case { case: "cluster-wide", name: "roompin", values: json!({"controller": {"clusterWide": true}}) },
+        Case { case: "no nodes", name: "roompin", values: json!({"controller": {"nodes": false}}) },
         Case {
             case: "three shards",
             name: "meet",
@@ -121,13 +134,15 @@ async fn an_apiserver_takes_what_helm_renders() {
     ]);
     assert_eq!(chart.lint_errors, Vec::<String>::new());
     let with = ours();
-    for case in ["defaults", "cluster-wide", "three shards"] {
+    for case in ["defaults", "cluster-wide", "no nodes", "three shards"] {
         check(case, &cluster(&with).await, &chart.objects(case)).await;
     }
     let names: Vec<Value> =
         chart.objects("defaults").iter().map(|object| json!([object["kind"], object["metadata"]["name"]])).collect();
     assert!(names.contains(&json!(["Role", "roompin-controller"])), "{names:?}");
-    assert_eq!(of_kind(&chart.objects("cluster-wide"), "ClusterRole").len(), 1);
+    for (case, number) in [("defaults", 1), ("cluster-wide", 2), ("no nodes", 0)] {
+        assert_eq!(of_kind(&chart.objects(case), "ClusterRole").len(), number, "{case}");
+    }
     let three = chart.objects("three shards");
     let jitsi = of_kind(&three, "Jitsi")[0];
     assert_eq!((&jitsi["metadata"]["name"], &jitsi["spec"]["shards"]), (&json!("meet"), &json!(3)));
@@ -179,8 +194,11 @@ fn the_rules_are_the_same_everywhere() {
     for copy in ["deploy/kustomize/overlays/cluster-wide/cluster-role.yaml", "deploy/helm/roompin/files/rules.yaml"] {
         assert_eq!(rules(copy), base, "{copy} has not the rules of deploy/kustomize/base/role.yaml: copy them");
     }
+    let nodes = rules("deploy/kustomize/components/nodes/cluster-role.yaml");
     let wide = &helm(&[Case { case: "wide", name: "x", values: json!({"controller": {"clusterWide": true}}) }]);
-    assert_eq!(of_kind(&wide.objects("wide"), "ClusterRole")[0]["rules"], base, "what Helm makes of it");
+    let wide = wide.objects("wide");
+    let roles: Vec<_> = of_kind(&wide, "ClusterRole").into_iter().map(|role| &role["rules"]).collect();
+    assert_eq!(roles, [&base, &nodes], "what Helm makes of it");
 }
 
 /// The real parser of roompin-proxy on a configuration whose files are in `folder` instead of in the pod.

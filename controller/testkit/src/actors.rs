@@ -10,7 +10,7 @@ mod daemons;
 mod deployments;
 mod endpoints;
 pub mod kubelet;
-mod nodes;
+pub(crate) mod nodes;
 mod pods;
 mod replicas;
 mod scheduler;
@@ -21,6 +21,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kube::Client;
 use tokio::task::JoinHandle;
 
 pub use self::kubelet::{Behaviour, Exit, Kubelet};
@@ -72,6 +73,23 @@ impl Actors {
         }
     }
 
+    /// The scheduler and the kubelet alone, for the pods of one namespace of a real cluster without nodes. The nodes
+    /// are objects that nobody stands behind, shared by all tests, and they stay. A pod that is "run" here has an
+    /// address where nobody listens.
+    pub(crate) async fn start_hollow(self, client: &Client, namespace: &str) -> Running {
+        let world = || World::new(client.clone(), Arc::new(jiff::Timestamp::now)).within(namespace);
+        if let Err(e) = nodes::make(&world(), &nodes::hollow(), nodes::NOWHERE).await {
+            panic!("the hollow nodes: {e}");
+        }
+        let kubelet = self.kubelet.unwrap_or_default();
+        let mut running = Running { tasks: Vec::new(), kubelet: Some(kubelet.clone()) };
+        running.run(scheduler::WHO, world(), scheduler::Scheduler);
+        let world = world();
+        kubelet.attach(world.waker());
+        running.run(kubelet::WHO, world, kubelet::Rounds::new(kubelet).listening_nowhere());
+        running
+    }
+
     /// Starts them as clients of the double.
     pub async fn start(self, server: &ApiServer) -> Running {
         let clock: Clock = {
@@ -80,7 +98,7 @@ impl Actors {
         };
         if self.scheduler || self.kubelet.is_some() || self.daemon_sets || !self.nodes.is_empty() {
             let world = World::new(server.client_as(nodes::WHO, "default"), clock.clone());
-            if let Err(e) = nodes::make(&world, &self.nodes).await {
+            if let Err(e) = nodes::make(&world, &self.nodes, nodes::LOOPBACK).await {
                 panic!("the nodes: {e}");
             }
         }

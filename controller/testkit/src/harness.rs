@@ -27,6 +27,9 @@ use crate::ApiServer;
 use crate::actors::{Actors, Running};
 use crate::faults::Faults;
 
+/// The version of Kubernetes whose API the double speaks: 1.33.
+pub(crate) const DOUBLES_MINOR: u32 = 33;
+
 /// What a test wants before it starts.
 #[derive(Default)]
 pub struct Builder {
@@ -52,7 +55,8 @@ impl Builder {
         self
     }
 
-    /// The actors to run beside the double. A real cluster has its own.
+    /// The actors to run beside the double. A real cluster has its own; where it has no node, the scheduler and the
+    /// kubelet of these play for the test's namespace, if there is to be a kubelet.
     #[must_use]
     pub fn actors(mut self, actors: Actors) -> Self {
         self.actors = actors;
@@ -65,7 +69,7 @@ impl Builder {
     /// When the cluster cannot be reached or refuses what a test needs.
     pub async fn start(self) -> Harness {
         match cluster::kubeconfig() {
-            Some(path) => Harness::in_cluster(path, self.crds).await,
+            Some(path) => Harness::in_cluster(path, self.crds, self.actors).await,
             None => Harness::with_double(self.crds, self.actors).await,
         }
     }
@@ -76,12 +80,13 @@ pub struct Harness {
     client: Client,
     namespace: String,
     capabilities: Capabilities,
+    minor: u32,
     end: End,
 }
 
 enum End {
     Double { server: ApiServer, faults: Faults, actors: Running },
-    Cluster { removal: cluster::Removal },
+    Cluster { actors: Option<Running>, removal: cluster::Removal },
 }
 
 impl Harness {
@@ -107,10 +112,16 @@ impl Harness {
         // The record starts with the test's own work, and faults hit nothing of the set-up.
         let faults = Faults::install(&server);
         drop(server.take_requests());
-        Self { client, namespace, capabilities, end: End::Double { server, faults, actors: running } }
+        Self {
+            client,
+            namespace,
+            capabilities,
+            minor: DOUBLES_MINOR,
+            end: End::Double { server, faults, actors: running },
+        }
     }
 
-    async fn in_cluster(path: PathBuf, crds: Vec<Value>) -> Self {
+    async fn in_cluster(path: PathBuf, crds: Vec<Value>, actors: Actors) -> Self {
         let client = cluster::client(&path, None).await;
         let namespace = unique_name();
         let api = Raw::new(client.clone(), &namespace);
@@ -120,9 +131,15 @@ impl Harness {
         // From here on a panic removes what was made.
         let removal = cluster::Removal { kubeconfig: path, namespaces: vec![namespace.clone()], collections };
         make_namespace(&api, &namespace).await;
-        apply_crds(&api, &crds).await;
-        let capabilities = cluster::capabilities(&api).await;
-        Self { client, namespace, capabilities, end: End::Cluster { removal } }
+        let minor = cluster::minor_version(&api).await;
+        apply_crds(&api, &cluster::understood(crds, minor)).await;
+        let mut capabilities = cluster::capabilities(&api).await;
+        let mut hollow = None;
+        if actors.kubelet.is_some() && capabilities.deployments && !capabilities.kubelet {
+            hollow = Some(actors.start_hollow(&client, &namespace).await);
+            (capabilities.scheduler, capabilities.kubelet, capabilities.scripted_pods) = (true, true, true);
+        }
+        Self { client, namespace, capabilities, minor, end: End::Cluster { actors: hollow, removal } }
     }
 
     /// The client, in the test's namespace.
@@ -135,7 +152,7 @@ impl Harness {
     pub async fn client_as(&self, who: &str) -> Client {
         match &self.end {
             End::Double { server, .. } => server.client_as(who, &self.namespace),
-            End::Cluster { removal } => cluster::client(&removal.kubeconfig, Some(who)).await,
+            End::Cluster { removal, .. } => cluster::client(&removal.kubeconfig, Some(who)).await,
         }
     }
 
@@ -152,7 +169,7 @@ impl Harness {
     /// Makes one more namespace, removed with the first.
     pub async fn another_namespace(&mut self) -> String {
         let name = unique_name();
-        if let End::Cluster { removal } = &mut self.end {
+        if let End::Cluster { removal, .. } = &mut self.end {
             removal.namespaces.push(name.clone());
         }
         make_namespace(&self.api(), &name).await;
@@ -162,6 +179,24 @@ impl Harness {
     /// What the other end has beside the API server.
     pub fn capabilities(&self) -> Capabilities {
         self.capabilities
+    }
+
+    /// Whether the server is at least Kubernetes 1.`minor`, which brought `what`. If not, says loudly that it is left
+    /// out: the suites hold what is true of the versions that we support, and an older server is only so much use.
+    pub fn since(&self, minor: u32, what: &str) -> bool {
+        if self.minor < minor {
+            skipped(what, &format!("this server is Kubernetes 1.{}, and that came with 1.{minor}", self.minor));
+        }
+        self.minor >= minor
+    }
+
+    /// Whether the server has this group and version, such as `policy/v1`. If not, says loudly what is left out.
+    pub async fn serves(&self, group_version: &str) -> bool {
+        let serves = self.api().get(&format!("/apis/{group_version}")).await.code == 200;
+        if !serves {
+            skipped(group_version, "this server does not have it");
+        }
+        serves
     }
 
     /// True when the other end is the double, so that a test may pause time.
@@ -185,11 +220,12 @@ impl Harness {
         }
     }
 
-    /// The double's running actors, for scripts and for stopping one.
+    /// The running actors, for scripts and for stopping one: all that was asked for on the double, the kubelet and the
+    /// scheduler in a cluster without nodes, none in one that has nodes.
     pub fn actors(&self) -> Option<&Running> {
         match &self.end {
             End::Double { actors, .. } => Some(actors),
-            End::Cluster { .. } => None,
+            End::Cluster { actors, .. } => actors.as_ref(),
         }
     }
 

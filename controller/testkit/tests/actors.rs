@@ -1,4 +1,5 @@
-//! The double's actors: what they make of workloads, pods and nodes. Paused time throughout; no real cluster.
+//! The double's actors: what they make of workloads, pods and nodes, under paused time. What its workload controllers do
+//! is also asked of a real cluster's, if it has no nodes and so takes our scripted kubelet.
 
 #![allow(
     clippy::needless_pass_by_value,
@@ -29,6 +30,19 @@ async fn start(kubelet: Kubelet) -> Option<Harness> {
     }
     let harness = Harness::builder().actors(Actors::with_kubelet(kubelet)).start().await;
     tokio::time::pause();
+    Some(harness)
+}
+
+/// The same, or a real cluster's controllers over a kubelet that follows the script.
+async fn start_anywhere(kubelet: Kubelet) -> Option<Harness> {
+    let harness = Harness::builder().actors(Actors::with_kubelet(kubelet)).start().await;
+    if !harness.capabilities().scripted_pods {
+        skipped("workloads", "it takes a cluster with controllers and without nodes, where pods follow a script");
+        return None;
+    }
+    if harness.is_double() {
+        tokio::time::pause();
+    }
     Some(harness)
 }
 

@@ -25,7 +25,7 @@ use controller::{
     validate::Defaults,
 };
 use jiff::Timestamp;
-use k8s_openapi::api::{core, events::v1::Event};
+use k8s_openapi::api::{coordination::v1::Lease, core, events::v1::Event};
 use kube::{
     Api, Client, ResourceExt,
     api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams},
@@ -39,6 +39,9 @@ use self::people::Stub;
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 /// Long enough for anything that does not wait for people.
 const SOON: Duration = Duration::from_secs(600);
+
+/// How long a test waits in a cluster for what must not happen.
+const PATIENCE: Duration = Duration::from_secs(40);
 
 pub(crate) struct Running {
     end: watch::Sender<bool>,
@@ -99,6 +102,10 @@ pub(crate) fn skip(why: &str) {
 
 impl Kit {
     pub(crate) async fn start() -> Self {
+        if !on_the_double() {
+            // A cluster is on nobody's clock.
+            tokio::time::resume();
+        }
         let harness = Harness::builder().crds(crds::definitions()).actors(Actors::all()).start().await;
         let stub = Stub::default();
         let listener = tokio::spawn(stub.clone().listen(harness.client(), harness.namespace().to_owned()));
@@ -140,6 +147,18 @@ impl Kit {
 
     pub(crate) fn shards(&self) -> Api<JitsiShard> {
         Api::namespaced(self.client(), self.namespace())
+    }
+
+    /// Lets time go by: all of it on the double's clock, some of it in a cluster.
+    pub(crate) async fn pass(&self, time: Duration) {
+        let most = if self.harness.is_double() { time } else { PATIENCE };
+        tokio::time::sleep(time.min(most)).await;
+    }
+
+    /// Who holds the Lease of the election.
+    pub(crate) async fn leader(&self) -> Option<String> {
+        let leases: Api<Lease> = Api::namespaced(self.client(), self.namespace());
+        leases.get_opt("roompin-controller").await.unwrap()?.spec?.holder_identity
     }
 
     fn clock(&self) -> Box<dyn Fn() -> Timestamp + Send + Sync> {
@@ -342,7 +361,7 @@ impl Kit {
     /// All of it, as far as two clusters that saw the same must agree: no versions, times, addresses and passwords.
     pub(crate) async fn state(&self) -> BTreeMap<String, String> {
         // What has lost its owner goes a moment later.
-        tokio::time::sleep(MINUTE).await;
+        self.pass(MINUTE).await;
         let mut all = BTreeMap::new();
         for name in self.versions().await.into_keys() {
             let (kind, name) = name.split_once('/').unwrap();

@@ -140,7 +140,7 @@ async fn every_field_that_is_ours_is_put_right() {
     kit.apply_sample().await;
     kit.merge(json!({"spec": {"ingress": {"enabled": true, "tls": true}}})).await;
     kit.ready(1).await;
-    tokio::time::sleep(MINUTE).await;
+    kit.pass(MINUTE).await;
     let api = kit.api();
 
     for one in owned(&kit).await {

@@ -41,6 +41,10 @@ const AHEAD_MAX: usize = 16 * 1024;
 /// Most body bytes handed over in one read.
 const BODY_CHUNK: usize = 16 * 1024;
 
+/// Most bytes of an answer that wait for a flush. Pingora writes a head and the body after it in two calls and flushes once:
+/// together they are one system call and one wake-up of the client, apart two of each.
+const BEHIND_MAX: usize = 16 * 1024;
+
 /// After a refusal, how much and how long we read on, so that the answer is not lost to a connection reset
 /// (RFC 9112 §9.6).
 const LINGER_BYTES: usize = 64 * 1024;
@@ -56,6 +60,8 @@ pub(crate) struct ClientStream {
     peer: SocketAddr,
     /// Read from the socket, not yet consumed.
     ahead: BytesMut,
+    /// Written by pingora, not yet sent. Empty between requests, and then it holds no memory.
+    behind: BytesMut,
     /// What pingora may still read of the current request's body.
     body: Body,
     slot: Slot,
@@ -94,7 +100,7 @@ pub(crate) enum NoHead {
 
 impl ClientStream {
     pub(crate) fn new(tcp: TcpStream, peer: SocketAddr, slot: Slot) -> Self {
-        Self { tcp, peer, ahead: BytesMut::new(), body: Body::Length(0), slot }
+        Self { tcp, peer, ahead: BytesMut::new(), behind: BytesMut::new(), body: Body::Length(0), slot }
     }
 
     /// The other end's address.
@@ -151,14 +157,15 @@ impl ClientStream {
         }
     }
 
-    /// Whether the last request's body is fully consumed, so that what comes next is a head.
+    /// Whether the last request's body is fully consumed and its answer sent, so that what comes next is a head.
     pub(crate) fn at_request_boundary(&self) -> bool {
-        self.body == Body::Length(0)
+        self.body == Body::Length(0) && self.behind.is_empty()
     }
 
     /// Sends a last answer and closes without losing it to a reset.
     pub(crate) async fn answer_and_close(mut self, answer: &[u8]) {
         let farewell = async {
+            self.flush().await?;
             self.tcp.write_all(answer).await?;
             close_gently(&mut self.tcp).await
         };
@@ -175,6 +182,18 @@ impl ClientStream {
     /// The bare socket, what was read from it already, and its place among the connections.
     pub(crate) fn into_parts(self) -> (TcpStream, BytesMut, Slot) {
         (self.tcp, self.ahead, self.slot)
+    }
+
+    /// Sends what waits.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.behind.is_empty() {
+            match ready!(Pin::new(&mut self.tcp).poll_write(cx, &self.behind))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                sent => self.behind.advance(sent),
+            }
+        }
+        self.behind = BytesMut::new();
+        Poll::Ready(Ok(()))
     }
 
     /// Reads into `ahead` while pingora waits for the answer, only to notice that the client leaves.
@@ -256,26 +275,22 @@ pub(crate) async fn close_gently(tcp: &mut TcpStream) -> io::Result<()> {
 
 impl AsyncWrite for ClientStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.tcp.is_write_vectored()
+        if self.behind.len() + bytes.len() > BEHIND_MAX {
+            ready!(self.poll_send(cx))?;
+            if bytes.len() >= BEHIND_MAX {
+                return Pin::new(&mut self.tcp).poll_write(cx, bytes);
+            }
+        }
+        self.behind.extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(cx)
+        self.poll_send(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send(cx))?;
         Pin::new(&mut self.tcp).poll_shutdown(cx)
     }
 }
@@ -284,7 +299,7 @@ impl AsyncWrite for ClientStream {
 impl Shutdown for ClientStream {
     async fn shutdown(&mut self) {
         // It may be gone already; then there is nothing to shut down.
-        let _ = self.tcp.shutdown().await;
+        let _ = AsyncWriteExt::shutdown(self).await;
     }
 }
 

@@ -166,13 +166,21 @@ fn key(pod: &Value) -> (String, String) {
 }
 
 /// A loopback address that no other pod of this process has. Processes begin at different places.
-fn new_address() -> Ipv4Addr {
+fn on_the_loopback() -> Ipv4Addr {
+    // 127.16.0.1 to 127.239.255.254: out of the way of what else lives on the loopback.
+    let (second, third, last) = next_place(224);
+    Ipv4Addr::new(127, second + 16, third, last)
+}
+
+/// The like among the addresses for benchmarks, below those of the hollow nodes.
+fn nowhere() -> Ipv4Addr {
+    let (_, third, last) = next_place(1);
+    Ipv4Addr::new(198, 18, third, last)
+}
+
+fn next_place(seconds: u32) -> (u8, u8, u8) {
     static NEXT: LazyLock<AtomicU32> = LazyLock::new(|| AtomicU32::new(crate::harness::by_chance() % 0x00ff_0000));
     let count = NEXT.fetch_add(1, Ordering::Relaxed);
-    // 127.16.0.1 to 127.239.255.254: out of the way of what else lives on the loopback.
-    let last = count % 254 + 1;
-    let third = count / 254 % 256;
-    let second = count / (254 * 256) % 224 + 16;
     let octet = |part: u32| u8::try_from(part).unwrap_or(u8::MAX);
-    Ipv4Addr::new(127, octet(second), octet(third), octet(last))
+    (octet(count / (254 * 256) % seconds), octet(count / 254 % 256), octet(count % 254 + 1))
 }

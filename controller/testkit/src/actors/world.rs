@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use super::pods::PODS;
 use crate::harness::raw::{MERGE, PARTIAL, PARTIAL_LIST, Raw, Reply};
 
 /// Where the wall clock is read: the double's, so that paused time moves it.
@@ -31,13 +32,28 @@ pub(super) enum Trouble {
 pub(super) struct World {
     api: Raw,
     clock: Clock,
+    within: Option<String>,
     wake: Arc<Notify>,
     watched: Arc<Mutex<BTreeMap<String, JoinHandle<()>>>>,
 }
 
 impl World {
     pub(super) fn new(client: kube::Client, clock: Clock) -> Self {
-        Self { api: Raw::new(client, "default"), clock, wake: Arc::new(Notify::new()), watched: Arc::default() }
+        let (wake, watched) = (Arc::new(Notify::new()), Arc::default());
+        Self { api: Raw::new(client, "default"), clock, within: None, wake, watched }
+    }
+
+    /// The same, with eyes for the pods of one namespace alone: the rest of the cluster is somebody else's.
+    pub(super) fn within(mut self, namespace: &str) -> Self {
+        self.within = Some(namespace.to_owned());
+        self
+    }
+
+    fn scoped(&self, path: &str) -> String {
+        match (&self.within, path) {
+            (Some(namespace), PODS) => format!("/api/v1/namespaces/{namespace}/pods"),
+            _ => path.to_owned(),
+        }
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -58,7 +74,7 @@ impl World {
     pub(super) fn watch(&self, path: &str) {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         watched.entry(path.to_owned()).or_insert_with(|| {
-            let (api, wake, path) = (self.api.clone(), self.wake.clone(), path.to_owned());
+            let (api, wake, path) = (self.api.clone(), self.wake.clone(), self.scoped(path));
             tokio::spawn(async move {
                 loop {
                     if let Ok(Ok(mut watch)) = api.open_watch(&path, "", PARTIAL).await {
@@ -96,7 +112,7 @@ impl World {
 
     /// The items of a collection.
     pub(super) async fn list(&self, path: &str) -> Result<Vec<Value>, Trouble> {
-        let mut reply = accepted(self.send(Method::GET, path, "", None).await?)?;
+        let mut reply = accepted(self.send(Method::GET, &self.scoped(path), "", None).await?)?;
         Ok(match reply["items"].take() {
             Value::Array(items) => items,
             _ => Vec::new(),

@@ -6,10 +6,11 @@ use std::time::Duration;
 use http::HeaderValue;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::capabilities::Capabilities;
+use super::capabilities::{Capabilities, skipped};
 use super::raw::{MERGE, Raw};
+use crate::actors::nodes::HOLLOW;
 
 /// The environment variable that names the kubeconfig of a cluster to test against.
 pub const VARIABLE: &str = "KUBECONFIG_TEST";
@@ -46,25 +47,67 @@ pub(super) async fn capabilities(api: &Raw) -> Capabilities {
     let nodes = api.get("/api/v1/nodes").await;
     let ready_nodes = nodes.body["items"].as_array().is_some_and(|items| {
         items.iter().any(|node| {
+            let hollow = node["metadata"]["labels"][HOLLOW].is_string();
             let conditions = node["status"]["conditions"].as_array();
-            conditions.is_some_and(|c| c.iter().any(|c| c["type"] == "Ready" && c["status"] == "True"))
+            !hollow && conditions.is_some_and(|c| c.iter().any(|c| c["type"] == "Ready" && c["status"] == "True"))
         })
     });
-    if controllers {
-        // Admission refuses pods before the account is there.
-        for _ in 0..50 {
-            if api.get("v1/serviceaccounts/default").await.code == 200 {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    } else {
+    if !controllers {
         // Nobody else makes it, and the ServiceAccount admission may still ask for it.
         let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}});
         let made = api.post("v1/serviceaccounts", &account).await;
         assert!(made.code < 300 || made.code == 409, "the default account: {} {}", made.code, made.body);
     }
+    if controllers {
+        takes_pods(api).await;
+    }
     Capabilities::of_cluster(controllers, ready_nodes)
+}
+
+/// Waits until admission takes a pod: it wants the namespace's account, and before 1.24 the account's token too.
+async fn takes_pods(api: &Raw) {
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "tried"},
+        "spec": {"containers": [{"name": "main", "image": "none.invalid/none:1"}]},
+    });
+    super::eventually("admission takes pods", Duration::from_secs(30), || async {
+        let tried = api.post("v1/pods?dryRun=All", &pod).await;
+        if tried.code == 201 { Ok(()) } else { Err(format!("{} {}", tried.code, tried.body)) }
+    })
+    .await;
+}
+
+/// The definitions without what a server of this version does not know. Its server-side apply would refuse them.
+pub(super) fn understood(mut crds: Vec<Value>, minor: u32) -> Vec<Value> {
+    for (field, since) in [("x-kubernetes-validations", 25), ("selectableFields", 31)] {
+        let found: usize = crds.iter_mut().map(|crd| if minor < since { remove(crd, field) } else { 0 }).sum();
+        if found > 0 {
+            skipped(
+                &format!("{field} of the custom resources ({found})"),
+                &format!("this server is Kubernetes 1.{minor}"),
+            );
+        }
+    }
+    crds
+}
+
+/// Takes a field out of a document wherever it stands; answers how often that was.
+fn remove(document: &mut Value, field: &str) -> usize {
+    match document {
+        Value::Object(map) => {
+            let here = usize::from(map.remove(field).is_some());
+            here + map.values_mut().map(|inner| remove(inner, field)).sum::<usize>()
+        }
+        Value::Array(list) => list.iter_mut().map(|inner| remove(inner, field)).sum(),
+        _ => 0,
+    }
+}
+
+/// The minor version of the cluster's API server; some add a plus sign to theirs.
+pub(super) async fn minor_version(api: &Raw) -> u32 {
+    let version = api.get("/version").await.ok();
+    let minor = version["minor"].as_str().unwrap_or_default().trim_end_matches('+');
+    minor.parse().unwrap_or_else(|_| panic!("a version of Kubernetes, not {version}"))
 }
 
 /// Removes a test's namespaces when dropped: at the test's end, and after a panic too.
@@ -87,7 +130,10 @@ impl Drop for Removal {
             runtime.block_on(async {
                 let client = client(&kubeconfig, None).await;
                 for namespace in &namespaces {
-                    let whole = tokio::time::timeout(Duration::from_secs(30), remove(&client, namespace, &collections));
+                    let whole = tokio::time::timeout(
+                        Duration::from_secs(30),
+                        remove_namespace(&client, namespace, &collections),
+                    );
                     if whole.await.is_err() {
                         eprintln!("*** namespace {namespace} may be left behind: no answer within 30 s ***");
                     }
@@ -101,7 +147,7 @@ impl Drop for Removal {
     }
 }
 
-async fn remove(client: &Client, namespace: &str, collections: &[String]) {
+async fn remove_namespace(client: &Client, namespace: &str, collections: &[String]) {
     let api = Raw::new(client.clone(), namespace);
     let path = format!("/api/v1/namespaces/{namespace}");
     match api.attempt(http::Method::DELETE, &path, &[], None).await {
@@ -109,6 +155,9 @@ async fn remove(client: &Client, namespace: &str, collections: &[String]) {
         Ok(reply) => eprintln!("*** namespace {namespace} is left behind: {} {} ***", reply.code, reply.body),
         Err(e) => eprintln!("*** namespace {namespace} is left behind: {e} ***"),
     }
+    // No kubelet sees off the pods of nodes that are not there.
+    let now = json!({"gracePeriodSeconds": 0});
+    let _killed = api.attempt(http::Method::DELETE, "v1/pods", &[], Some(&now)).await;
     for collection in collections {
         let Ok(list) = api.attempt(http::Method::GET, collection, &[], None).await else { continue };
         for item in list.body["items"].as_array().into_iter().flatten() {

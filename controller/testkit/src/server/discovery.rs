@@ -65,8 +65,9 @@ fn missing() -> Response<Body> {
 }
 
 fn version() -> Value {
+    let minor = crate::harness::DOUBLES_MINOR;
     json!({
-        "major": "1", "minor": "33", "gitVersion": "v1.33.0", "gitCommit": "roompin-testkit", "gitTreeState": "clean",
+        "major": "1", "minor": minor.to_string(), "gitVersion": format!("v1.{minor}.0"), "gitCommit": "roompin-testkit", "gitTreeState": "clean",
         "buildDate": "2025-04-23T00:00:00Z", "goVersion": "none", "compiler": "rustc", "platform": "linux/amd64",
     })
 }

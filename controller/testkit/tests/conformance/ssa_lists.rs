@@ -77,7 +77,13 @@ async fn env_and_ports_merge_by_their_keys() {
 async fn service_ports_merge_by_port_and_protocol() {
     let h = start().await;
     let api = h.api();
-    let service = |ports: Value| json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}, "spec": {"ports": ports}});
+    let by_default = h.since(21, "the default protocol in an apply of a Service");
+    let service = |mut ports: Value| {
+        if !by_default {
+            ports[0]["protocol"] = json!("TCP");
+        }
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}, "spec": {"ports": ports}})
+    };
     api.apply("v1/services/s", "one", &service(json!([{"name": "a", "port": 80}]))).await.ok();
     let both =
         api.apply("v1/services/s", "two", &service(json!([{"name": "b", "port": 81, "protocol": "TCP"}]))).await.ok();

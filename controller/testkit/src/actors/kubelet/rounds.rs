@@ -1,13 +1,14 @@
 //! The kubelet's rounds: one small state machine for each pod on a node that exists.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::status::{self, Report};
-use super::{Behaviour, Kubelet, new_address};
+use super::{Behaviour, Kubelet, nowhere, on_the_loopback};
 use crate::actors::Actor;
 use crate::actors::pods::PODS;
 use crate::actors::world::{Trouble, World, deleting, finished, items, name, path_of, text, time, uid};
@@ -20,6 +21,7 @@ const FIRST_BACK_OFF: u64 = 10;
 pub(in crate::actors) struct Rounds {
     script: Kubelet,
     lives: BTreeMap<String, Life>,
+    new_address: fn() -> Ipv4Addr,
 }
 
 /// What the kubelet knows of a pod beyond its status.
@@ -42,7 +44,13 @@ enum Stage {
 
 impl Rounds {
     pub(in crate::actors) fn new(script: Kubelet) -> Self {
-        Self { script, lives: BTreeMap::new() }
+        Self { script, lives: BTreeMap::new(), new_address: on_the_loopback }
+    }
+
+    /// Gives pods addresses that a real server takes as endpoints, where nobody can listen.
+    pub(in crate::actors) fn listening_nowhere(mut self) -> Self {
+        self.new_address = nowhere;
+        self
     }
 }
 
@@ -88,7 +96,7 @@ impl Rounds {
             let address = match (known.is_empty(), pod["spec"]["hostNetwork"] == true) {
                 (false, _) => known.to_owned(),
                 (true, true) => host.to_owned(),
-                (true, false) => new_address().to_string(),
+                (true, false) => (self.new_address)().to_string(),
             };
             Life { stage, restarts: 0, last_exit: None, address }
         });
