@@ -1,12 +1,26 @@
 //! How many instances a group asks for: by load, by schedule, by somebody's word. Pure.
 //!
-//! The decision by load is jitsi-autoscaler's (`reference/prior-systems.md` §1.1), with three differences that are meant: a
-//! period in which nobody reported decides nothing, where there it counts as no load; the number asked for never passes the
-//! maximum; and instances on their way out are counted where ports and nodes are counted.
+//! The decision by load is jitsi-autoscaler's (`reference/prior-systems.md` §1.1); what is different, and why, stands at
+//! [`decide`]'s module, and in `docs/parity.md`.
+//!
+//! - [`samples`](Samples): measurements of the last minutes, in the leader's memory.
+//! - [`periods`]: what they come to, period by period.
+//! - [`load`]: what the published rule makes of that.
+//! - [`schedule`]: other numbers at certain times.
+//! - [`decide`]: all of it together, with what is remembered in the status ([`memory_of`], [`remember`]).
+//! - [`full`]: one request that changes many groups.
 
 mod decision;
 pub mod full;
+pub mod load;
 mod memory;
+pub mod periods;
+#[cfg(test)]
+mod properties;
+mod samples;
+pub mod schedule;
+#[cfg(test)]
+mod vectors;
 
 use std::time::Duration;
 
@@ -15,6 +29,7 @@ use jiff::Timestamp;
 pub use self::{
     decision::decide,
     memory::{memory_of, remember},
+    samples::Samples,
 };
 use super::Note;
 use crate::api::GroupKind;
@@ -85,7 +100,7 @@ pub struct GroupModel {
 /// What is kept from one look to the next, in the shard's status ([`crate::api::GroupStatus`]).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
-    /// How many were asked for. None: never looked at; then it is the least number.
+    /// How many were asked for. None: never looked at; then it is as many as there are, within the bounds.
     pub desired: Option<i32>,
     /// The last word that was taken in.
     pub heard: Option<String>,
@@ -102,7 +117,7 @@ pub struct Memory {
 /// One measurement of one instance.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
-    /// Whose.
+    /// Whose: the uid of its pod, as names come back.
     pub instance: String,
     /// When.
     pub at: Timestamp,
@@ -119,7 +134,8 @@ pub struct Look<'a> {
     pub memory: &'a Memory,
     /// Instances that count: starting or working, not on their way out.
     pub count: i32,
-    /// Recorders: those of them that are busy.
+    /// Recorders: those of them that are not free: busy ones, and those that were free or busy and do not answer. Starting ones
+    /// are as good as free.
     pub busy: i32,
     /// Measurements, in any order; older ones than the periods need are passed over.
     pub samples: &'a [Sample],
@@ -132,7 +148,7 @@ pub struct Look<'a> {
 pub struct Decision {
     /// How many, between the bounds in force.
     pub desired: i32,
-    /// The numbers in force, the schedule's period included.
+    /// The numbers in force, the schedule's period included. While a smooth edge comes down, the maximum comes down with it.
     pub options: Options,
     /// What to remember.
     pub memory: Memory,
