@@ -6,12 +6,16 @@ mod sample;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use k8s_openapi::api::{
+    apps::v1::{Deployment, DeploymentSpec},
+    core::v1::{Pod, PodTemplateSpec},
+};
 use rand::{SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    api::{Jitsi, JitsiShard, JitsiShardSpec},
+    api::{GroupKind, Jitsi, JitsiShard, JitsiShardSpec},
     validate::{self, Defaults},
 };
 
@@ -74,8 +78,29 @@ fn build_jitsi(model: &JitsiModel) -> JitsiObjects {
 /// Everything that a Jitsi with its first shard becomes.
 fn everything(jitsi: &Jitsi) -> Vec<Object> {
     let mut all: Vec<Object> = build_jitsi(&jitsi_model(jitsi)).all().into_iter().cloned().collect();
-    all.extend(build_shard(&shard_model(jitsi), Some(ShardState::Ready)).all().into_iter().cloned());
+    let model = shard_model(jitsi);
+    let shard = build_shard(&model, Some(ShardState::Ready));
+    all.extend(shard.all().into_iter().cloned());
+    all.extend(shard.bridges.is_none().then(|| bridge_of(&model)));
+    all.extend(recorders_of(&model, GroupKind::Jibri).map(|_| recorder_of(&model)));
     all
+}
+
+/// A pod of its own, dressed as a workload: what holds for the pods of workloads holds for it as well.
+fn dressed(pod: Pod) -> Object {
+    let template = PodTemplateSpec { metadata: Some(pod.metadata.clone()), spec: pod.spec };
+    let spec = DeploymentSpec { template, ..DeploymentSpec::default() };
+    Deployment { metadata: pod.metadata, spec: Some(spec), status: None }.into()
+}
+
+fn bridge_of(model: &ShardModel) -> Object {
+    let place = Place { name: name(&model.name, Component::Jvb), port: Some(model.bridges.port), ..Place::default() };
+    dressed(bridge(model, &place, true))
+}
+
+fn recorder_of(model: &ShardModel) -> Object {
+    let name = name(&model.name, Component::Jibri);
+    dressed(recorder(model, GroupKind::Jibri, &RecorderPlace { name: &name, ..RecorderPlace::default() }).unwrap())
 }
 
 fn names(objects: &[&Object]) -> Vec<String> {

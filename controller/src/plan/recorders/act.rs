@@ -117,9 +117,9 @@ fn numbers(
         return;
     }
     if replaces {
-        let fresh = all().any(|(one, sight)| sight == Sight::Spare && one.current);
-        // The new one is there; or there is no room for both, and the old one goes first.
-        let turn = if count > desired { fresh && tally.starting == 0 } else { count == desired && room == 0 };
+        // The new one is there; or there is no room for both, and the old one goes first. Whether the one more is new does not
+        // matter: the template may have changed again.
+        let turn = if count > desired { tally.starting == 0 } else { count == desired && room == 0 };
         let first = old_spares.into_iter().min_by_key(|one| (!one.cordoned, one.created));
         actions.extend(first.filter(|_| turn).map(|one| delete(one, Why::Outdated)));
     }

@@ -215,6 +215,8 @@ fn an_older_template_goes_one_at_a_time_and_never_under_a_recording() {
     assert_eq!(done(0, 9, &[old(spare(0))]), ["-x-0 Surplus"]);
     // What does not come up may be cured by the new template.
     assert_eq!(done(1, 9, &[old(starting(0, 30))]), ["-x-0 Outdated"]);
+    // The template changed again while the new one came up: all are old, and one is more than asked for.
+    assert_eq!(done(1, 9, &[old(spare(0)), eldest.clone()]), ["-x-1 Outdated"]);
     // Two too many, and one is to be replaced.
     assert_eq!(done(1, 9, &[old(spare(0)), spare(1), spare(2)]), ["-x-0 Outdated", "-x-1 Surplus"]);
 }

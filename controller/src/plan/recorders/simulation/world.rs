@@ -95,6 +95,8 @@ pub(super) struct World {
     next_uid: u64,
     template: u32,
     calm: bool,
+    /// Its story is told.
+    told: bool,
     pub(super) counts: Counts,
 }
 
@@ -114,6 +116,7 @@ impl World {
             next_uid: 0,
             template: 0,
             calm: false,
+            told: std::env::var_os("ROOMPIN_SEED").is_some(),
             counts: Counts::default(),
         }
     }
@@ -330,6 +333,9 @@ impl World {
         let desired = (tally.taken() + self.plan.spares).min(self.plan.max);
         let rules = Rules { desired, max: self.plan.max, launch: true, protect_until: None };
         let actions = plan("x", &seen, &sights, tally, &rules, at(self.now));
+        if self.told {
+            println!("{:6} {tally:?} of {desired}: {actions:?}", self.now);
+        }
         // Between the look and the writes people go on.
         if !self.calm && self.rng.random_bool(0.3) {
             self.people();
