@@ -6,6 +6,7 @@ mod access;
 #[path = "life/crash.rs"]
 mod crash;
 #[path = "life/kit.rs"]
+#[allow(dead_code, reason = "the tests of groups use the rest")]
 mod kit;
 #[path = "life/repair.rs"]
 mod repair;

@@ -1,15 +1,12 @@
 //! What is built for the published sample, for everything at once, and for anything that is valid.
 
 mod every;
+mod fleet;
 mod rules;
 mod sample;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::{
-    apps::v1::{Deployment, DeploymentSpec},
-    core::v1::{Pod, PodTemplateSpec},
-};
 use rand::{SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 
@@ -81,26 +78,46 @@ fn everything(jitsi: &Jitsi) -> Vec<Object> {
     let model = shard_model(jitsi);
     let shard = build_shard(&model, Some(ShardState::Ready));
     all.extend(shard.all().into_iter().cloned());
-    all.extend(shard.bridges.is_none().then(|| bridge_of(&model)));
-    all.extend(recorders_of(&model, GroupKind::Jibri).map(|_| recorder_of(&model)));
+    if shard.bridges.is_none() {
+        all.push(bridges(&model));
+    }
+    if model.recorders.is_some() {
+        all.push(recorder_of(&model));
+    }
     all
 }
 
-/// A pod of its own, dressed as a workload: what holds for the pods of workloads holds for it as well.
-fn dressed(pod: Pod) -> Object {
-    let template = PodTemplateSpec { metadata: Some(pod.metadata.clone()), spec: pod.spec };
-    let spec = DeploymentSpec { template, ..DeploymentSpec::default() };
-    Deployment { metadata: pod.metadata, spec: Some(spec), status: None }.into()
-}
-
-fn bridge_of(model: &ShardModel) -> Object {
-    let place = Place { name: name(&model.name, Component::Jvb), port: Some(model.bridges.port), ..Place::default() };
-    dressed(bridge(model, &place, true))
+/// A bridge's or gateway's pod, in the form of something that makes pods, so that the same rules can be asked of it.
+fn as_workload(pod: &k8s_openapi::api::core::v1::Pod) -> Object {
+    let labels = pod.metadata.labels.clone().unwrap_or_default();
+    k8s_openapi::api::apps::v1::DaemonSet {
+        metadata: pod.metadata.clone(),
+        spec: Some(k8s_openapi::api::apps::v1::DaemonSetSpec {
+            selector: labels::selector(labels.clone()),
+            template: k8s_openapi::api::core::v1::PodTemplateSpec {
+                metadata: Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
+                    labels: Some(labels),
+                    annotations: pod.metadata.annotations.clone(),
+                    ..Default::default()
+                }),
+                spec: pod.spec.clone(),
+            },
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+    .into()
 }
 
 fn recorder_of(model: &ShardModel) -> Object {
     let name = name(&model.name, Component::Jibri);
-    dressed(recorder(model, GroupKind::Jibri, &RecorderPlace { name: &name, ..RecorderPlace::default() }).unwrap())
+    as_workload(&recorder(model, GroupKind::Jibri, &RecorderPlace { name: &name, ..RecorderPlace::default() }).unwrap())
+}
+
+/// What bridges are made from, whatever makes them.
+fn bridges(model: &ShardModel) -> Object {
+    let place = Place { name: format!("{}-jvb-0", model.name), ..Place::default() };
+    build_shard(model, None).bridges.unwrap_or_else(|| as_workload(&bridge(model, &place, true)))
 }
 
 fn names(objects: &[&Object]) -> Vec<String> {

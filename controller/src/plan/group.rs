@@ -29,7 +29,7 @@ use jiff::Timestamp;
 pub use self::{
     decision::decide,
     memory::{memory_of, remember},
-    samples::Samples,
+    samples::{Samples, reach},
 };
 use super::Note;
 use crate::api::GroupKind;

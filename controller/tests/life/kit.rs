@@ -2,6 +2,8 @@
 
 #[path = "people.rs"]
 mod people;
+#[path = "../fleet/stubs.rs"]
+pub(crate) mod stubs;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,10 +33,10 @@ use kube::{
     api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams},
 };
 use serde_json::json;
-use testkit::{Actors, ApiServer, Faults, Harness, harness::Raw};
+use testkit::{Actors, ApiServer, Faults, Harness, Kubelet, harness::Raw};
 use tokio::{sync::watch, task::JoinHandle};
 
-use self::people::Stub;
+use self::{people::Stub, stubs::Instances};
 
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 /// Long enough for anything that does not wait for people.
@@ -75,6 +77,7 @@ pub(crate) struct Kit {
     harness: Harness,
     stub: Stub,
     listener: JoinHandle<()>,
+    follower: JoinHandle<()>,
     writes: Mutex<Vec<(String, String)>>,
     counted: Mutex<BTreeMap<String, u32>>,
 }
@@ -82,6 +85,7 @@ pub(crate) struct Kit {
 impl Drop for Kit {
     fn drop(&mut self) {
         self.listener.abort();
+        self.follower.abort();
         if std::env::var_os("LIFE_COUNT").is_some() {
             let all = self.count();
             println!("{} requests", all.iter().map(|(number, _)| number).sum::<u32>());
@@ -106,10 +110,28 @@ impl Kit {
             // A cluster is on nobody's clock.
             tokio::time::resume();
         }
-        let harness = Harness::builder().crds(crds::definitions()).actors(Actors::all()).start().await;
+        Self::start_with(Actors::all()).await
+    }
+
+    /// With other actors than the usual ones.
+    pub(crate) async fn start_with(actors: Actors) -> Self {
+        let harness = Harness::builder().crds(crds::definitions()).actors(actors).start().await;
         let stub = Stub::default();
+        let kubelet = harness.actors().and_then(|actors| actors.kubelet()).cloned();
+        let following = stub.instances.clone().follow(harness.client(), harness.namespace().to_owned(), kubelet);
+        let follower = tokio::spawn(following);
         let listener = tokio::spawn(stub.clone().listen(harness.client(), harness.namespace().to_owned()));
-        Self { harness, stub, listener, writes: Mutex::default(), counted: Mutex::default() }
+        Self { harness, stub, listener, follower, writes: Mutex::default(), counted: Mutex::default() }
+    }
+
+    /// The bridges and gateways.
+    pub(crate) fn instances(&self) -> &Instances {
+        &self.stub.instances
+    }
+
+    /// What scripts the pods, where anything does.
+    pub(crate) fn kubelet(&self) -> Option<&Kubelet> {
+        self.harness.actors()?.kubelet()
     }
 
     pub(crate) fn client(&self) -> Client {

@@ -8,8 +8,8 @@ use std::{
 
 use controller::{
     api::{JitsiShard, SHARD_LABEL, SHARD_STATE_LABEL, ShardState},
-    media::Media,
-    plan::drain::ProxyShard,
+    media::{BridgeMedia, FocusMedia, GatewayMedia, Media},
+    plan::{drain::ProxyShard, report::Report},
 };
 use futures_util::{StreamExt, future::BoxFuture, stream};
 use jiff::Timestamp;
@@ -19,6 +19,8 @@ use kube::{
     runtime::{WatchStreamExt, reflector, watcher},
 };
 use tokio::time::Instant;
+
+use super::stubs::Instances;
 
 /// How late proxies hear of a label.
 const LATE: Duration = Duration::from_secs(2);
@@ -35,9 +37,42 @@ struct People {
     shard_of: BTreeMap<String, String>,
 }
 
-/// jicofo and the proxies.
+/// jicofo, the proxies, and what makes up the groups.
 #[derive(Clone, Default)]
-pub(super) struct Stub(Arc<Mutex<People>>);
+pub(super) struct Stub {
+    people: Arc<Mutex<People>>,
+    pub(super) instances: Instances,
+}
+
+impl BridgeMedia for Stub {
+    fn bridge<'a>(&'a self, ip: &'a str) -> BoxFuture<'a, Result<Report, String>> {
+        self.instances.bridge(ip)
+    }
+
+    fn drain<'a>(&'a self, ip: &'a str, drain: bool) -> BoxFuture<'a, Result<(), String>> {
+        self.instances.drain(ip, drain)
+    }
+
+    fn shutdown<'a>(&'a self, ip: &'a str) -> BoxFuture<'a, Result<(), String>> {
+        self.instances.shutdown(ip)
+    }
+}
+
+impl GatewayMedia for Stub {
+    fn gateway<'a>(&'a self, ip: &'a str) -> BoxFuture<'a, Result<Report, String>> {
+        self.instances.gateway(ip)
+    }
+
+    fn stop_gateway<'a>(&'a self, ip: &'a str) -> BoxFuture<'a, Result<(), String>> {
+        self.instances.stop_gateway(ip)
+    }
+}
+
+impl FocusMedia for Stub {
+    fn move_all<'a>(&'a self, ip: &'a str, bridge: &'a str) -> BoxFuture<'a, Result<u64, String>> {
+        self.instances.move_all(ip, bridge)
+    }
+}
 
 impl Media for Stub {
     fn conferences<'a>(&'a self, ip: &'a str) -> BoxFuture<'a, Result<u64, String>> {
@@ -58,7 +93,7 @@ impl Media for Stub {
 
 impl Stub {
     fn people(&self) -> MutexGuard<'_, People> {
-        self.0.lock().unwrap()
+        self.people.lock().unwrap()
     }
 
     pub(super) fn set(&self, now: Timestamp, shard: &str, answer: Result<u64, String>) {

@@ -71,8 +71,8 @@ fn pods_are_restricted_but_for_what_the_images_need() {
 #[test]
 fn every_official_image_has_what_s6_needs() {
     let model = shard_model(&maximal());
-    let (shard, bridge, recorder) = (build_shard(&model, None), bridge_of(&model), recorder_of(&model));
-    for object in [&shard.prosody, &shard.jicofo, &shard.web, &bridge, &recorder] {
+    let (shard, recorder) = (build_shard(&model, None), recorder_of(&model));
+    for object in [&shard.prosody, &shard.jicofo, &shard.web, &bridges(&model), &recorder] {
         let container = container(object);
         let paths: Vec<&str> =
             container["volumeMounts"].as_array().unwrap().iter().map(|m| m["mountPath"].as_str().unwrap()).collect();
@@ -91,16 +91,18 @@ fn what_people_talk_on_is_not_evicted() {
     let budget = |in_use: bool| {
         let input = ShardInput { model: &model, secrets: &secrets(), state: None, in_use, kinds: Kinds::default() };
         let budgets = shard(input).policies.into_iter().filter(|object| object.kind() == "PodDisruptionBudget");
-        budgets.map(|object| object.document()["spec"].clone()).collect::<Vec<_>>()
+        let spec = budgets.map(|object| object.document()["spec"].clone()).collect::<Vec<_>>();
+        let protects = &spec[3];
+        assert_eq!(protects["minAvailable"], json!(i32::MAX), "a plain number: of bare pods no other is counted");
+        assert_eq!(protects["selector"]["matchLabels"]["apps.jit.si/protected"], json!("true"));
+        spec.iter().filter_map(|spec| spec["maxUnavailable"].as_i64()).collect::<Vec<_>>()
     };
-    let most = |in_use| budget(in_use).iter().filter_map(|spec| spec["maxUnavailable"].as_i64()).collect::<Vec<_>>();
-    assert_eq!(most(true), [0, 0, 1], "prosody, jicofo, web");
-    assert_eq!(most(false), [1, 1, 1]);
-    let protected = budget(false).into_iter().find(|spec| spec["minAvailable"] == json!(i32::MAX)).unwrap();
-    assert_eq!(protected["selector"]["matchLabels"]["apps.jit.si/protected"], "true");
-    for (component, words) in [("prosody", "false"), ("jicofo", "false"), ("jibri", "true")] {
+    assert_eq!(budget(true), [0, 0, 1], "prosody, jicofo, web");
+    assert_eq!(budget(false), [1, 1, 1]);
+    for (component, words) in [("prosody", "false"), ("jicofo", "false"), ("jvb", "false"), ("jibri", "true")] {
         let all = everything(&sample());
-        let object = all.iter().find(|o| o.pod_template().is_some() && o.name().ends_with(component)).unwrap();
+        let is = |name: &str| name.ends_with(component) || name.ends_with(&format!("{component}-0"));
+        let object = all.iter().find(|o| o.pod_template().is_some() && is(o.name())).unwrap();
         let annotations = object.pod_template().unwrap().metadata.as_ref().unwrap().annotations.clone().unwrap();
         assert_eq!(annotations["cluster-autoscaler.kubernetes.io/safe-to-evict"], words, "{component}");
     }
@@ -115,23 +117,24 @@ fn a_bridge_that_has_to_go_waits_if_it_was_told_to() {
     };
     for kind in ["static", "daemonset"] {
         let model = shard_model(&spec(true, kind));
-        let bridges = build_shard(&model, None).bridges;
-        assert_eq!(bridges.as_ref().map(Object::kind), (kind == "daemonset").then(|| "DaemonSet".to_owned()));
-        let bridges = bridges.unwrap_or_else(|| bridge_of(&model));
+        assert_eq!(build_shard(&model, None).bridges.is_some(), kind == "daemonset", "others are pods");
+        let bridges = bridges(&model);
         let pod = serde_json::to_value(bridges.pod_template()).unwrap();
         assert_eq!(pod["spec"]["terminationGracePeriodSeconds"], json!(2 * 3600 + 120));
         let command = pod["spec"]["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][2].as_str().unwrap();
         assert!(command.contains(r#"{"graceful-shutdown":"true"}"#) && command.contains("drain/enable"), "{command}");
         assert_eq!(variables(&bridges)["SHUTDOWN_REST_ENABLED"], json!("true"));
     }
-    let at_once = bridge_of(&shard_model(&spec(false, "static")));
+    let at_once = bridges(&shard_model(&spec(false, "static")));
     assert!(container(&at_once)["lifecycle"].is_null());
-    assert_eq!(variables(&at_once)["SHUTDOWN_REST_ENABLED"], json!("false"));
+    assert_eq!(variables(&at_once)["SHUTDOWN_REST_ENABLED"], json!("true"), "the controller drains it all the same");
+    let by_load = bridges(&shard_model(&spec(false, "autoscaled")));
+    assert!(container(&by_load)["lifecycle"].is_object(), "where nodes come and go, others take pods away");
 }
 
 #[test]
 fn bridges_do_not_share_a_port_of_a_node() {
-    let bridges = bridge_of(&shard_model(&sample()));
+    let bridges = bridges(&shard_model(&sample()));
     let pod = serde_json::to_value(bridges.pod_template()).unwrap();
     let required = &pod["spec"]["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][0];
     assert_eq!(required["topologyKey"], json!("kubernetes.io/hostname"));
@@ -201,11 +204,11 @@ fn the_users_word_about_pods_counts() {
 
     let web = serde_json::to_value(shard.web.pod_template()).unwrap()["spec"]["affinity"].clone();
     assert!(web["podAffinity"].is_object() && web["podAntiAffinity"].is_object(), "added, not put in its place");
-    let bridge = bridge_of(&shard_model(&jitsi));
-    let jvb = serde_json::to_value(bridge.pod_template()).unwrap()["spec"].clone();
+    let bridges = bridges(&shard_model(&jitsi));
+    let jvb = serde_json::to_value(bridges.pod_template()).unwrap()["spec"].clone();
     assert!(jvb["affinity"].is_null(), "the default was switched off");
     assert_eq!(
-        variables(&bridge)["JVB_ADVERTISE_IPS"],
+        variables(&bridges)["JVB_ADVERTISE_IPS"],
         json!("198.51.100.1"),
         "a variable overrides the default"
     );
@@ -214,7 +217,7 @@ fn the_users_word_about_pods_counts() {
 #[test]
 fn a_variable_goes_to_those_who_read_it() {
     let model = shard_model(&maximal());
-    let (shard, bridge) = (build_shard(&model, None), bridge_of(&model));
+    let (shard, bridge) = (build_shard(&model, None), bridges(&model));
     let shared = shard.env.document()["data"].clone();
     assert_eq!(shared["ENABLE_LOBBY"], json!("1"));
     assert_eq!(shared["MY_OWN"], json!("thing"), "nobody knows who reads it, so all may");

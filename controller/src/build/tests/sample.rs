@@ -76,13 +76,13 @@ fn components_of_the_sample_speak_to_each_other() {
     let jicofo = variables(&shard.jicofo);
     assert_eq!(jicofo["JICOFO_ENABLE_REST"], json!("true"));
     assert_eq!(jicofo["JICOFO_OCTO_REGION"], json!("europe"));
-    let (bridge, recorder) = (bridge_of(&model), recorder_of(&model));
-    let jvb = variables(&bridge);
+    let pod = bridges(&shard_model(&sample()));
+    let jvb = variables(&pod);
     assert_eq!(jvb["JVB_OCTO_REGION"], json!("europe"));
     assert_eq!(jvb["JVB_ADVERTISE_IPS"]["fieldRef"]["fieldPath"], json!("status.hostIP"));
     assert_eq!(jvb["JVB_DISABLE_STUN"], json!("false"));
-    assert_eq!(container(&bridge)["ports"][0]["hostPort"], json!(10_000));
-    for object in [&shard.prosody, &shard.jicofo, &shard.web, &bridge, &recorder] {
+    assert_eq!(container(&pod)["ports"][0]["hostPort"], json!(10_000));
+    for object in [&shard.prosody, &shard.jicofo, &shard.web, &pod, &recorder_of(&model)] {
         assert_eq!(container(object)["envFrom"][0]["configMapRef"]["name"], json!("jitsi-sample-0-env"));
     }
 }
@@ -101,13 +101,14 @@ fn everybody_has_the_passwords_they_need_and_no_others() {
             .collect::<Vec<_>>()
     };
     let all = ["JIBRI_RECORDER_PASSWORD", "JIBRI_XMPP_PASSWORD", "JICOFO_AUTH_PASSWORD", "JVB_AUTH_PASSWORD"];
+    let kept = ["JIBRI_RECORDER_PASSWORD", "JIBRI_XMPP_PASSWORD", "JICOFO_AUTH_PASSWORD", "JIGASI_XMPP_PASSWORD", "JVB_AUTH_PASSWORD"];
     assert_eq!(passwords(&shard.prosody), all);
     assert_eq!(passwords(&shard.jicofo), ["JICOFO_AUTH_PASSWORD"]);
-    assert_eq!(passwords(&bridge_of(&model)), ["JVB_AUTH_PASSWORD"]);
+    assert_eq!(passwords(&bridges(&shard_model(&sample()))), ["JVB_AUTH_PASSWORD"]);
     assert_eq!(passwords(&recorder_of(&model)), ["JIBRI_RECORDER_PASSWORD", "JIBRI_XMPP_PASSWORD"]);
     assert!(passwords(&shard.web).is_empty());
     let data = shard.secret.unwrap().document()["data"].clone();
-    assert_eq!(data.as_object().unwrap().keys().collect::<Vec<_>>(), all);
+    assert_eq!(data.as_object().unwrap().keys().collect::<Vec<_>>(), kept);
 }
 
 #[test]

@@ -350,3 +350,5 @@ fn whole(time: Timestamp) -> Timestamp {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(super) use tests::bridges;

@@ -66,3 +66,43 @@ pub fn verdict(
     }
     Verdict::Stay
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// What one group with two of five says of these periods.
+    fn says(values: &[Option<f64>], empty: Empty) -> Verdict {
+        let options = Options {
+            min: 1,
+            max: 5,
+            up_quantity: 1,
+            down_quantity: 1,
+            up_threshold: 0.6,
+            down_threshold: 0.3,
+            period: Duration::from_secs(60),
+            up_periods: 2,
+            down_periods: 3,
+        };
+        verdict(&options, Basis::Stress, 2, 2, values, false, empty)
+    }
+
+    #[test]
+    fn unknown_agrees_with_nothing_and_zero_is_published() {
+        let outage = [None, None, None];
+        assert_eq!(says(&outage, Empty::Unknown), Verdict::Stay);
+        assert_eq!(says(&outage, Empty::Zero), Verdict::Down(1));
+        let mixed = [Some(0.1), None, Some(0.1)];
+        assert_eq!(says(&mixed, Empty::Unknown), Verdict::Stay);
+        assert_eq!(says(&mixed, Empty::Zero), Verdict::Down(1));
+    }
+
+    #[test]
+    fn fewer_periods_than_asked_for_agree_with_nothing() {
+        assert_eq!(says(&[Some(0.9)], Empty::Unknown), Verdict::Stay);
+        assert_eq!(says(&[Some(0.1), Some(0.1)], Empty::Unknown), Verdict::Stay);
+        assert_eq!(says(&[Some(0.9), Some(0.9)], Empty::Unknown), Verdict::Up(3), "up looks at two");
+    }
+}

@@ -7,7 +7,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Options, Sample};
+use super::{GroupModel, Sample, schedule::overlay};
 
 /// So many instances of a group are measured at most. Bounds end at 1000 (`maxDesired`), and some are on their way out.
 const INSTANCES: usize = 2000;
@@ -56,9 +56,9 @@ impl Samples {
         self.instances.retain(|instance, _| keep(instance));
     }
 
-    /// Forgets what is older than these numbers need, or so far in the future that it will not be needed soon.
-    pub fn prune(&mut self, options: &Options, now: Timestamp) {
-        let keep = window(options);
+    /// Forgets what is older than that ([`reach`]), or so far in the future that it will not be needed soon.
+    pub fn prune(&mut self, keep: Duration, now: Timestamp) {
+        let keep = SignedDuration::try_from(keep).unwrap_or(SignedDuration::MAX);
         for ring in self.instances.values_mut() {
             ring.retain(|(at, _)| now.duration_since(*at).abs() < keep);
         }
@@ -90,15 +90,17 @@ impl Samples {
     }
 }
 
-/// How far back the numbers look, and one period more: a schedule may ask for a longer look in a moment.
-fn window(options: &Options) -> SignedDuration {
-    let periods = options.up_periods.max(options.down_periods).saturating_add(1);
-    let window = options.period.saturating_mul(periods).min(Duration::from_secs(LONGEST));
-    SignedDuration::try_from(window).unwrap_or(SignedDuration::MAX)
+/// How far back the periods of a group reach, those of its schedule included: a boundary must not find half a memory.
+#[must_use]
+pub fn reach(model: &GroupModel) -> Duration {
+    let others = model.schedule.iter().flat_map(|schedule| &schedule.periods);
+    others
+        .map(|period| overlay(&model.options, &period.scaling_options))
+        .chain([model.options])
+        .map(|options| options.period.saturating_mul(options.up_periods.max(options.down_periods)))
+        .max()
+        .unwrap_or_default()
 }
-
-/// 101 periods of a day, the most that can be asked for; it keeps times within what a time can be.
-const LONGEST: u64 = 101 * 86_400;
 
 /// Drops the one that says least: whose neighbours are closest to each other. Long periods keep their whole length that way,
 /// evenly; their means come from fewer samples.
@@ -112,6 +114,7 @@ fn thin(ring: &mut VecDeque<(Timestamp, f64)>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::{OptionsSpec, PeriodSpec, ScheduleSpec};
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(1_800_000_000 + seconds).unwrap()
@@ -119,20 +122,6 @@ mod tests {
 
     fn sample(instance: &str, seconds: i64, value: f64) -> Sample {
         Sample { instance: instance.to_owned(), at: at(seconds), value }
-    }
-
-    fn options(period: u64, periods: u32) -> Options {
-        Options {
-            min: 1,
-            max: 5,
-            up_quantity: 1,
-            down_quantity: 1,
-            up_threshold: 0.6,
-            down_threshold: 0.3,
-            period: Duration::from_secs(period),
-            up_periods: 1,
-            down_periods: periods,
-        }
     }
 
     #[test]
@@ -170,7 +159,7 @@ mod tests {
             samples.push(sample("a", seconds, 0.1));
         }
         samples.push(sample("gone", -1000, 0.1));
-        samples.prune(&options(60, 4), at(0));
+        samples.prune(Duration::from_secs(300), at(0));
         assert_eq!(samples.list(), [sample("a", -299, 0.1), sample("a", 0, 0.1), sample("a", 299, 0.1)]);
     }
 
@@ -178,16 +167,16 @@ mod tests {
     fn the_longest_window_at_the_end_of_time_does_no_harm() {
         let mut samples = Samples::default();
         samples.push(sample("a", 0, 0.1));
-        samples.prune(&options(u64::MAX, u32::MAX), at(60));
+        samples.prune(Duration::MAX, at(60));
         assert_eq!(samples.len(), 1);
-        samples.prune(&options(60, 4), Timestamp::MAX);
+        samples.prune(Duration::from_secs(300), Timestamp::MAX);
         assert!(samples.is_empty());
     }
 
     #[test]
     fn memory_is_bounded_and_the_whole_time_is_kept() {
         let mut samples = Samples::default();
-        let last = 20_000;
+        let last = 4_000;
         for seconds in 0..=last {
             samples.push(sample("a", seconds, 0.5));
         }
@@ -212,5 +201,20 @@ mod tests {
         samples.forget("a");
         samples.retain(|instance| instance != "b");
         assert_eq!(samples.list(), [sample("c", 0, 0.5)]);
+    }
+
+    #[test]
+    fn the_longest_look_of_all_periods_counts() {
+        let mut model = crate::plan::group::decision::bridges();
+        assert_eq!(reach(&model), Duration::from_secs(240));
+        let period = |options: OptionsSpec| PeriodSpec { scaling_options: options, ..PeriodSpec::default() };
+        model.schedule = Some(ScheduleSpec {
+            periods: vec![
+                period(OptionsSpec { scale_period: Some(120), ..OptionsSpec::default() }),
+                period(OptionsSpec { scale_up_periods_count: Some(7), ..OptionsSpec::default() }),
+            ],
+            ..ScheduleSpec::default()
+        });
+        assert_eq!(reach(&model), Duration::from_secs(480), "four of two minutes, rather than seven of one");
     }
 }

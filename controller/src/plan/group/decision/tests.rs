@@ -34,7 +34,8 @@ fn options() -> Options {
     }
 }
 
-fn bridges() -> GroupModel {
+/// Two to six bridges, by load.
+pub(in crate::plan::group) fn bridges() -> GroupModel {
     GroupModel {
         kind: GroupKind::Jvb,
         basis: Basis::Stress,
