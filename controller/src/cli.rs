@@ -11,7 +11,7 @@ use std::{
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use self::recorders::Recorders;
+pub use self::recorders::{Recorders, WEBHOOK_PORT};
 
 /// `EX_USAGE` of sysexits.h: the command line is wrong; starting again will not help.
 pub const EXIT_USAGE: u8 = 64;
@@ -78,7 +78,7 @@ pub struct Run {
     /// Where health and metrics are served.
     #[arg(long, value_name = "IP:PORT", default_value = "0.0.0.0:9091", env = "ROOMPIN_LISTEN")]
     pub listen: SocketAddr,
-    /// The port alone, under the name that jibri-pod-controller gave it.
+    /// Port of webhooks and groups, under the name that jibri-pod-controller gave it.
     #[arg(long, hide = true, value_name = "PORT", env = "PORT")]
     pub port: Option<u16>,
     /// The namespace that the controller runs in.

@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    cli::{EXIT_UNAVAILABLE, EXIT_USAGE, LogFormat, Run},
+    cli::{EXIT_UNAVAILABLE, EXIT_USAGE, LogFormat, Run, WEBHOOK_PORT},
     server::{self, LEAVE, Options},
     validate::Defaults,
 };
@@ -52,20 +52,16 @@ async fn serve(run: Run) -> anyhow::Result<()> {
     let config = Config::infer().await.context("there is neither a kubeconfig nor a service account")?;
     let home = config.default_namespace.clone();
     let own = Defaults::default();
-    let mut listen = run.listen;
-    if let Some(port) = run.port {
-        listen.set_port(port);
-    }
     let (adoption, webhook_tokens) = (run.recorders.adoption(), run.recorders.tokens());
     let given = run.namespace.or(run.old_namespace);
     let options = Options {
         namespace: if run.all_namespaces { None } else { Some(given.unwrap_or_else(|| home.clone())) },
-        webhook_url: run.recorders.url(run.pod_namespace.as_deref().unwrap_or(&home), listen.port()),
+        webhook_url: run.recorders.url(run.pod_namespace.as_deref().unwrap_or(&home), run.port.unwrap_or(WEBHOOK_PORT)),
         lease_namespace: home,
         lease_name: run.lease_name,
         // Never the same twice: a process must not take the lease of the one before for its own.
         identity: format!("{}_{:016x}", run.identity, crate::random::generator().random::<u64>()),
-        listen,
+        listen: run.listen,
         defaults: Defaults {
             registry: run.image_registry.unwrap_or(own.registry),
             tag: run.image_tag.unwrap_or(own.tag),
