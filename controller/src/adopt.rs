@@ -106,7 +106,8 @@ pub async fn round(context: &Context, namespace: Option<&str>, adoption: &Adopti
     let params = ListParams::default().labels(&adoption.selector.to_string());
     let list = read("list recorders", pods(&context.client, namespace).list(&params)).await?;
     // What is ours by label as well is looked after elsewhere.
-    let foreign = list.items.into_iter().filter(|pod| !pod.owner_references().iter().any(|one| one.kind == "JitsiShard"));
+    let foreign =
+        list.items.into_iter().filter(|pod| !pod.owner_references().iter().any(|one| one.kind == "JitsiShard"));
     let mut tasks = Vec::new();
     for pod in foreign {
         tasks.push(tend(context, pod, adoption));
@@ -165,7 +166,13 @@ mod tests {
     #[test]
     fn a_replica_set_keeps_what_is_its_own() {
         let now = Timestamp::from_second(10_000).unwrap();
-        let says = |busy, ago| Some(Report { at: now.checked_sub(jiff::SignedDuration::from_secs(ago)).ok(), busy: Some(busy), ..Report::default() });
+        let says = |busy, ago| {
+            Some(Report {
+                at: now.checked_sub(jiff::SignedDuration::from_secs(ago)).ok(),
+                busy: Some(busy),
+                ..Report::default()
+            })
+        };
         let one = |report| Recorder { report, ..Recorder::default() };
         let at = |sight, isolated| step(&one(says(Busy::Busy, 10)), sight, isolated, now);
         assert_eq!(at(Sight::Busy, false), Some(Step::Isolate));

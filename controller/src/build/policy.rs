@@ -168,10 +168,7 @@ fn rules(model: &ShardModel, network: &NetworkModel) -> Vec<(Component, Vec<Rule
         (Component::Web, vec![(Vec::new(), vec![(one(8000), "TCP")])]),
         (
             Component::Jvb,
-            vec![
-                (Vec::new(), vec![(media, "UDP")]),
-                (with(controller(), watchers()), vec![(one(8080), "TCP")]),
-            ],
+            vec![(Vec::new(), vec![(media, "UDP")]), (with(controller(), watchers()), vec![(one(8080), "TCP")])],
         ),
     ];
     for component in recorders(model) {

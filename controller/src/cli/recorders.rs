@@ -116,7 +116,8 @@ fn parse_selector(text: &str) -> Result<Selector, String> {
         };
         c == ',' && depth == 0
     });
-    let requirements = parts.map(str::trim).filter(|part| !part.is_empty()).map(requirement).collect::<Result<Vec<_>, _>>()?;
+    let requirements =
+        parts.map(str::trim).filter(|part| !part.is_empty()).map(requirement).collect::<Result<Vec<_>, _>>()?;
     if requirements.is_empty() {
         return Err("it selects everything; name a label".to_owned());
     }

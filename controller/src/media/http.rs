@@ -7,7 +7,10 @@ use reqwest::{Client, Method, StatusCode, Url, redirect::Policy};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{Media, recorder};
-use crate::{api::ShardState, plan::{drain::ProxyShard, report::Report}};
+use crate::{
+    api::ShardState,
+    plan::{drain::ProxyShard, report::Report},
+};
 
 /// From the first byte sent to the last received.
 const TIMEOUT: Duration = Duration::from_secs(3);

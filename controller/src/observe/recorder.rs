@@ -140,7 +140,11 @@ mod tests {
 
     #[test]
     fn every_address_counts_and_none_of_one_that_has_ended() {
-        let of = |phase: &str| addresses(&pod(json!({"phase": phase, "podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.1"}, {"ip": "fd00::1"}]})));
+        let of = |phase: &str| {
+            addresses(&pod(
+                json!({"phase": phase, "podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.1"}, {"ip": "fd00::1"}]}),
+            ))
+        };
         assert_eq!(of("Running").len(), 3);
         assert!(of("Running").contains(&"fd00::1".parse().unwrap()));
         assert!(of("Succeeded").is_empty());

@@ -25,6 +25,7 @@ use axum::{
 };
 use k8s_openapi::api::core::v1::Pod;
 
+pub(crate) use self::caller::pods;
 use self::{
     caller::{Adopted, Whose},
     limits::Limits,
@@ -32,7 +33,6 @@ use self::{
     refusal::Refusal,
     tokens::Replays,
 };
-pub(crate) use self::caller::pods;
 use super::Rest;
 
 /// What all webhooks share.

@@ -18,13 +18,15 @@ const ATTEMPTS: u32 = 5;
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// How recorders are known that report to `url`. `None` when the secret is not to be had; then they are only asked.
-pub async fn webhook(client: &Client, namespace: &str, name: &str, url: &str) -> Option<Webhook> {
+pub(super) async fn webhook(client: &Client, namespace: &str, name: &str, url: &str) -> Option<Webhook> {
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
     for attempt in 1..=ATTEMPTS {
         match key(&api, name).await {
             Ok(Some(key)) => return Some(Webhook::new(url, &key)),
             Ok(None) => {
-                tracing::warn!("Secret {namespace}/{name} has no '{KEY}'; recorders do not report, they are only asked");
+                tracing::warn!(
+                    "Secret {namespace}/{name} has no '{KEY}'; recorders do not report, they are only asked"
+                );
                 return None;
             }
             Err(error) => tracing::warn!(%error, attempt, "the secret of recorders is not to be had"),
@@ -54,7 +56,9 @@ async fn key(api: &Api<Secret>, name: &str) -> Result<Option<Vec<u8>>, crate::ap
     match read("create the secret of recorders", api.create(&PostParams::default(), &secret)).await {
         Ok(_) => Ok(Some(key)),
         // Another replica was quicker.
-        Err(error) if error.is_conflict() => Ok(read("get the secret of recorders", api.get_opt(name)).await?.and_then(of)),
+        Err(error) if error.is_conflict() => {
+            Ok(read("get the secret of recorders", api.get_opt(name)).await?.and_then(of))
+        }
         Err(error) => Err(error),
     }
 }

@@ -56,7 +56,8 @@ impl Drop for Site {
 }
 
 fn body(status: &str) -> String {
-    json!({"jibriId": "x", "status": {"busyStatus": status, "health": {"healthStatus": "HEALTHY", "details": {}}}}).to_string()
+    json!({"jibriId": "x", "status": {"busyStatus": status, "health": {"healthStatus": "HEALTHY", "details": {}}}})
+        .to_string()
 }
 
 /// A token as jibri signs it.
@@ -118,7 +119,8 @@ impl Site {
                 "name": "x-0", "uid": shard.uid(), "controller": true}]);
         }
         self.pods().create(&PostParams::default(), &serde_json::from_value(pod).unwrap()).await.unwrap();
-        let status = Patch::Merge(json!({"status": {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]}}));
+        let status =
+            Patch::Merge(json!({"status": {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]}}));
         self.pods().patch_status(name, &PatchParams::default(), &status).await.unwrap();
     }
 
@@ -157,7 +159,10 @@ impl Site {
     fn counted(&self) -> BTreeMap<String, u64> {
         let text = self.rest.metrics.text();
         let lines = text.lines().filter_map(|line| line.strip_prefix("roompin_controller_webhooks_total{result=\""));
-        lines.map(|line| line.split_once("\"} ").unwrap()).map(|(what, n)| (what.to_owned(), n.parse().unwrap())).collect()
+        lines
+            .map(|line| line.split_once("\"} ").unwrap())
+            .map(|(what, n)| (what.to_owned(), n.parse().unwrap()))
+            .collect()
     }
 
     /// Pods with their labels and versions: what must not change.
@@ -302,7 +307,12 @@ async fn ten_thousand_requests_of_junk_a_second_delete_nothing_and_are_counted()
     };
     let requests: Vec<String> = (0..25)
         .flat_map(|n| {
-            [site.path("x-0-jibri-0"), site.path(&format!("x-0-jibri-{n}")), "/webhook/x-0-jibri-1/v1/status".to_owned(), "/webhook/a".to_owned()]
+            [
+                site.path("x-0-jibri-0"),
+                site.path(&format!("x-0-jibri-{n}")),
+                "/webhook/x-0-jibri-1/v1/status".to_owned(),
+                "/webhook/a".to_owned(),
+            ]
         })
         .map(|path| text(&path))
         .collect();
@@ -332,7 +342,9 @@ async fn ten_thousand_requests_of_junk_a_second_delete_nothing_and_are_counted()
     }
     let (took, answers) = (start.elapsed(), answers.load(Relaxed));
     let per_second = u64::try_from(u128::from(answers) * 1000 / took.as_millis()).unwrap();
-    println!("{answers} requests of junk in {took:?}, {per_second} per second; the slowest good report took {slowest:?}");
+    println!(
+        "{answers} requests of junk in {took:?}, {per_second} per second; the slowest good report took {slowest:?}"
+    );
     println!("{:?}", site.counted());
     assert!(per_second > 10_000 || answers > 20_000, "{per_second} per second is no flood");
     assert_eq!(site.state().await, before, "nothing is deleted, nothing is changed");

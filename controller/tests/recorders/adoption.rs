@@ -16,10 +16,8 @@ use serde_json::json;
 use super::kit::{Kit, MINUTE, needs_the_double};
 
 fn adoption(trust: bool) -> Defaults {
-    let selector = LabelSelector {
-        match_labels: Some([("app".to_owned(), "jibri".to_owned())].into()),
-        match_expressions: None,
-    };
+    let selector =
+        LabelSelector { match_labels: Some([("app".to_owned(), "jibri".to_owned())].into()), match_expressions: None };
     Defaults {
         adoption: Some(Adoption {
             selector: selector.try_into().unwrap(),

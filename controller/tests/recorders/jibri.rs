@@ -171,7 +171,8 @@ impl Jibris {
 /// What jibri sends.
 fn body(name: &str, jibri: &Jibri) -> String {
     let health = if jibri.healthy { "HEALTHY" } else { "UNHEALTHY" };
-    json!({"jibriId": name, "status": {"busyStatus": jibri.status, "health": {"healthStatus": health, "details": {}}}}).to_string()
+    json!({"jibriId": name, "status": {"busyStatus": jibri.status, "health": {"healthStatus": health, "details": {}}}})
+        .to_string()
 }
 
 /// A report from an address, without a wire between.

@@ -63,14 +63,18 @@ pub(crate) fn rest(
 ) -> (Arc<Rest>, Vec<JoinHandle<()>>) {
     let (pods, pod_writer) = reflector::store();
     let (shards, shard_writer) = reflector::store();
-    let of_pods: Api<Pod> = namespace.map_or_else(|| Api::all(client.clone()), |name| Api::namespaced(client.clone(), name));
+    let of_pods: Api<Pod> =
+        namespace.map_or_else(|| Api::all(client.clone()), |name| Api::namespaced(client.clone(), name));
     let of_shards: Api<DeserializeGuard<JitsiShard>> =
         namespace.map_or_else(|| Api::all(client.clone()), |name| Api::namespaced(client.clone(), name));
     let labelled = watcher::Config::default().labels("apps.jit.si/shard");
     let tasks = vec![
         tokio::spawn(watcher(of_pods, labelled).default_backoff().reflect(pod_writer).for_each(|_| async {})),
         tokio::spawn(
-            watcher(of_shards, watcher::Config::default()).default_backoff().reflect(shard_writer).for_each(|_| async {}),
+            watcher(of_shards, watcher::Config::default())
+                .default_backoff()
+                .reflect(shard_writer)
+                .for_each(|_| async {}),
         ),
     ];
     let namespace = namespace.map(str::to_owned);

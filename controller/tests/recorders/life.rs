@@ -131,7 +131,11 @@ async fn a_new_template_replaces_idle_ones_one_at_a_time() {
     let least = std::sync::atomic::AtomicUsize::new(usize::MAX);
     kit.shard(json!({"enabled": true, "replicas": 2, "maxReplicas": 6, "env": [{"name": "NEW", "value": "1"}]})).await;
     kit.eventually("all idle ones are new", || async {
-        let pods = kit.pods().list(&kube::api::ListParams::default().labels("app.kubernetes.io/component=jibri")).await.unwrap();
+        let pods = kit
+            .pods()
+            .list(&kube::api::ListParams::default().labels("app.kubernetes.io/component=jibri"))
+            .await
+            .unwrap();
         let labels = kit.recorder_labels().await;
         let idle = labels.values().filter(|label| *label == "idle").count();
         least.fetch_min(idle, std::sync::atomic::Ordering::Relaxed);
@@ -155,10 +159,8 @@ async fn somebody_who_deletes_a_busy_one_is_not_helped_along() {
         return;
     }
     let kit = Kit::recorders().await;
-    let slow = testkit::Behaviour {
-        on_stop: testkit::Exit { after: 40 * MINUTE, code: 0 },
-        ..testkit::Behaviour::default()
-    };
+    let slow =
+        testkit::Behaviour { on_stop: testkit::Exit { after: 40 * MINUTE, code: 0 }, ..testkit::Behaviour::default() };
     kit.harness.actors().unwrap().kubelet().unwrap().script("app.kubernetes.io/component=jibri", slow);
     let _controller = kit.run("one").await;
     kit.shard(json!({"enabled": true, "replicas": 1})).await;
@@ -182,7 +184,8 @@ async fn the_second_look_writes_nothing() {
     kit.stay("idle idle", 3 * MINUTE).await;
     drop(kit.harness.double().unwrap().take_requests());
     tokio::time::sleep(20 * MINUTE).await;
-    let writes: Vec<_> = kit.harness.double().unwrap().take_requests().into_iter().filter(|seen| seen.writes()).collect();
+    let writes: Vec<_> =
+        kit.harness.double().unwrap().take_requests().into_iter().filter(|seen| seen.writes()).collect();
     let by = |who: &str| writes.iter().filter(|seen| seen.who == who && seen.resource == "pods").count();
     assert_eq!(by("one"), 0);
     // Two recorders report once a minute for twenty minutes.

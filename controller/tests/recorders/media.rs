@@ -28,7 +28,8 @@ fn health(text: &'static str) -> Router {
 
 #[tokio::test]
 async fn its_health_is_read_and_nothing_is_read_into_silence() {
-    let good = ask(health(r#"{"status":{"busyStatus":"EXPIRED","health":{"healthStatus":"UNHEALTHY","details":{}}}}"#)).await;
+    let good =
+        ask(health(r#"{"status":{"busyStatus":"EXPIRED","health":{"healthStatus":"UNHEALTHY","details":{}}}}"#)).await;
     let good = good.unwrap();
     assert_eq!((good.busy, good.healthy), (Some(Busy::Expired), Some(false)));
     assert_eq!(ask(health("{}")).await, Err("its answer cannot be read".to_owned()));

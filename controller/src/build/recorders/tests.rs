@@ -69,7 +69,10 @@ fn the_users_own_subscribers_stay() {
     let webhook = Webhook::new("http://ctl", b"0123456789abcdef");
     let model = model(json!({"variables": {"JIBRI_WEBHOOK_SUBSCRIBERS": "http://mine"}}));
     let ours = webhook.subscriber("meet", "x-0-jibri-3");
-    assert_eq!(env(&make(&model, GroupKind::Jibri, Some(&webhook)))["JIBRI_WEBHOOK_SUBSCRIBERS"], format!("http://mine,{ours}"));
+    assert_eq!(
+        env(&make(&model, GroupKind::Jibri, Some(&webhook)))["JIBRI_WEBHOOK_SUBSCRIBERS"],
+        format!("http://mine,{ours}")
+    );
 }
 
 #[test]

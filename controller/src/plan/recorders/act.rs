@@ -72,11 +72,14 @@ fn farewell(one: &Recorder, why: Why) -> Option<Action> {
         Why::NodeGone => Note::warning("RecorderLost", format!("Recorder {name} was on a node that is gone.")),
         Why::Silent if recorded => Note::warning(
             "RecordingLost",
-            format!("Recorder {name} recorded, and neither reports nor answers nor passes its probe any more. It is deleted."),
+            format!(
+                "Recorder {name} recorded, and neither reports nor answers nor passes its probe any more. It is deleted."
+            ),
         ),
-        Why::Silent | Why::Stuck => {
-            Note::warning("RecorderStuck", format!("Recorder {name} does not come up, or has stopped to work. It is deleted."))
-        }
+        Why::Silent | Why::Stuck => Note::warning(
+            "RecorderStuck",
+            format!("Recorder {name} does not come up, or has stopped to work. It is deleted."),
+        ),
         Why::Surplus | Why::Outdated => return None,
     };
     Some(Action::Note(note))
@@ -146,5 +149,7 @@ fn is_protected(one: &Recorder, now: Timestamp) -> bool {
 
 /// Names that nobody has, from 0 up.
 fn free_names<'a>(prefix: &'a str, recorders: &'a [Recorder]) -> impl Iterator<Item = String> + 'a {
-    (0..).map(move |number: u32| format!("{prefix}-{number}")).filter(|name| recorders.iter().all(|one| one.name != *name))
+    (0..)
+        .map(move |number: u32| format!("{prefix}-{number}"))
+        .filter(|name| recorders.iter().all(|one| one.name != *name))
 }

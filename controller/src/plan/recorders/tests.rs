@@ -30,12 +30,7 @@ fn spare(number: usize) -> Recorder {
 }
 
 fn busy(number: usize) -> Recorder {
-    Recorder {
-        label: Some(Busy::Busy),
-        report: says(Busy::Busy, 30),
-        answer: says(Busy::Busy, 0),
-        ..spare(number)
-    }
+    Recorder { label: Some(Busy::Busy), report: says(Busy::Busy, 30), answer: says(Busy::Busy, 0), ..spare(number) }
 }
 
 fn starting(number: usize, ago: i64) -> Recorder {
@@ -142,7 +137,11 @@ fn silence_is_no_spare() {
     let sick = Recorder { unready_since: Some(at(181)), ..silent(0) };
     assert_eq!(done(1, 5, &[sick, spare(1)]), ["-x-0 Silent"]);
     // Its kubelet is its last witness.
-    assert_eq!(sight(&Recorder { report: says(Busy::Idle, 180), ..silent(0) }), Sight::Spare, "three minutes are no silence");
+    assert_eq!(
+        sight(&Recorder { report: says(Busy::Idle, 180), ..silent(0) }),
+        Sight::Spare,
+        "three minutes are no silence"
+    );
 }
 
 #[test]

@@ -161,9 +161,11 @@ fn samples(tend: &Tend<'_>, model: &group::GroupModel, found: &[Recorder], sight
         Sight::Busy | Sight::Unwell => Some(0.0),
         Sight::Starting | Sight::Unknown | Sight::Leaving | Sight::Over(_) => None,
     };
-    let new = found.iter().zip(sights).filter(|(one, _)| one.answer.is_some()).filter_map(|(one, sight)| {
-        Some(Sample { instance: one.uid.clone(), at: tend.now, value: value(sight)? })
-    });
+    let new = found
+        .iter()
+        .zip(sights)
+        .filter(|(one, _)| one.answer.is_some())
+        .filter_map(|(one, sight)| Some(Sample { instance: one.uid.clone(), at: tend.now, value: value(sight)? }));
     let periods = model.options.up_periods.max(model.options.down_periods).saturating_add(1);
     let keep = model.options.period.saturating_mul(periods).max(Duration::from_secs(60));
     let shard = tend.shard.uid().unwrap_or_default();

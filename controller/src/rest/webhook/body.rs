@@ -46,7 +46,9 @@ mod tests {
         };
         let good = r#"{"jibriId":"x","status":{"busyStatus":"BUSY","health":{"healthStatus":"HEALTHY","details":{}}}}"#;
         assert_eq!(busy(good).await, Ok(Some(Busy::Busy)));
-        for junk in ["", "[]", r#"{"status":{"busyStatus":"BUSY"}}"#, r#"{"jibriId":"x","status":{"busyStatus":"DONE"}}"#] {
+        for junk in
+            ["", "[]", r#"{"status":{"busyStatus":"BUSY"}}"#, r#"{"jibriId":"x","status":{"busyStatus":"DONE"}}"#]
+        {
             assert_eq!(busy(junk).await, Err(Refusal::Malformed), "{junk}");
         }
         assert_eq!(busy(&" ".repeat(LIMIT + 1)).await, Err(Refusal::TooLong));

@@ -126,7 +126,8 @@ pub(crate) fn whose(pod: &Pod, adoption: Option<&Adoption>) -> Option<Whose> {
     let kind = [GroupKind::Jibri, GroupKind::SipJibri];
     let of_kind = kind.iter().any(|kind| is("app.kubernetes.io/component", kind.as_str()));
     let owned = pod.owner_references().iter().any(|owner| owner.controller == Some(true) && owner.kind == "JitsiShard");
-    if of_kind && owned && labels.contains_key(SHARD_LABEL) && is("app.kubernetes.io/managed-by", "roompin-controller") {
+    if of_kind && owned && labels.contains_key(SHARD_LABEL) && is("app.kubernetes.io/managed-by", "roompin-controller")
+    {
         return Some(Whose::Ours);
     }
     adoption.filter(|adoption| adoption.selector.matches(labels)).map(|_| Whose::Adopted)

@@ -19,12 +19,7 @@ use crate::{
 };
 
 /// Notes what it does, or deletes it when it has recorded. The answer says which.
-pub(super) async fn carry_out(
-    hooks: &Hooks,
-    pod: &Pod,
-    whose: Whose,
-    said: Report,
-) -> Result<&'static str, Refusal> {
+pub(super) async fn carry_out(hooks: &Hooks, pod: &Pod, whose: Whose, said: Report) -> Result<&'static str, Refusal> {
     let now = hooks.rest.now();
     let said = Report { at: Some(now), ..said };
     if pod.metadata.deletion_timestamp.is_some() {

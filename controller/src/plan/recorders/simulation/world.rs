@@ -48,8 +48,22 @@ macro_rules! counts {
     };
 }
 counts!(
-    recordings, finished, lost_with_node, lost_hung, deleted, surplus, outdated, raced, silent, hung, node_losses, lost_webhooks,
-    api_faults, leaders, at_max, templates,
+    recordings,
+    finished,
+    lost_with_node,
+    lost_hung,
+    deleted,
+    surplus,
+    outdated,
+    raced,
+    silent,
+    hung,
+    node_losses,
+    lost_webhooks,
+    api_faults,
+    leaders,
+    at_max,
+    templates,
 );
 
 /// What a recorder really does.
@@ -260,8 +274,12 @@ impl World {
             Life::Expired => Busy::Expired,
             Life::Starting { .. } | Life::Hung | Life::Ended { .. } => return None,
         };
-        (now >= one.cut_off_until)
-            .then(|| Report { at: Some(at(now)), busy: Some(busy), healthy: Some(true), ..Report::default() })
+        (now >= one.cut_off_until).then(|| Report {
+            at: Some(at(now)),
+            busy: Some(busy),
+            healthy: Some(true),
+            ..Report::default()
+        })
     }
 
     fn webhooks(&mut self) -> Result<(), String> {
@@ -463,7 +481,9 @@ impl World {
     }
 
     pub(super) fn line(&self) -> String {
-        let one = |one: &One| format!("{}:{:?}/{:?}{}", one.name, one.life, one.label, if one.deleting.is_some() { "-" } else { "" });
+        let one = |one: &One| {
+            format!("{}:{:?}/{:?}{}", one.name, one.life, one.label, if one.deleting.is_some() { "-" } else { "" })
+        };
         format!("{:6} {}", self.now, self.pods.iter().map(one).collect::<Vec<_>>().join(" "))
     }
 }

@@ -94,7 +94,10 @@ async fn mark_all(
             Ok(_) if busy == Some(Busy::Busy) => {
                 let before = known.get(one.uid.as_str()).and_then(|one| one.label);
                 tracing::info!(recorder = one.name, ?before, "a recorder records");
-                notes.push(Note::normal("RecorderIsolated", format!("Recorder {} records, and is left alone.", one.name)));
+                notes.push(Note::normal(
+                    "RecorderIsolated",
+                    format!("Recorder {} records, and is left alone.", one.name),
+                ));
             }
             Ok(_) => {}
             Err(error) if is_gone(&error) => {}
