@@ -77,7 +77,7 @@ pub(super) async fn run(
             |object, context| {
                 timed::<Jitsi, _>(context.clone(), object.object_ref(&()), reconcile::reconcile_jitsi(object, context))
             },
-            |object, error, context| context.retry(&object.meta().uid, error),
+            |object, error, context| context.retry(&looked_at::<Jitsi>(&object.meta().uid), error),
             context.clone(),
         )
         .for_each(|result| heard(result, &forget));
@@ -103,7 +103,7 @@ pub(super) async fn run(
                 context.metrics.shard(&namespace, &name, seen(&object));
                 answer
             },
-            |object, error, context| context.retry(&object.meta().uid, error),
+            |object, error, context| context.retry(&looked_at::<JitsiShard>(&object.meta().uid), error),
             context.clone(),
         )
         .for_each(|result| heard(result, &forget));
@@ -114,15 +114,9 @@ pub(super) async fn run(
         .graceful_shutdown_on(stop())
         .run(
             |object, context| {
-                timed::<Fleet, _>(
-                    context.clone(),
-                    object.meta().uid.as_ref().map(|uid| format!("fleet of {uid}")),
-                    reconcile::reconcile_fleet(object, context),
-                )
+                timed::<Fleet, _>(context.clone(), object.object_ref(&()), reconcile::reconcile_fleet(object, context))
             },
-            |object, error, context| {
-                context.retry(&object.meta().uid.as_ref().map(|uid| format!("fleet of {uid}")), error)
-            },
+            |object, error, context| context.retry(&looked_at::<Fleet>(&object.meta().uid), error),
             context.clone(),
         )
         .for_each(|result| heard(result, &forget));
@@ -160,6 +154,11 @@ where
     }
 }
 
+/// Under which name failures in a row are counted: one resource is looked at by more than one loop.
+fn looked_at<K: Kind>(uid: &Option<String>) -> Option<String> {
+    uid.as_ref().map(|uid| format!("{} {uid}", K::NAME))
+}
+
 async fn timed<K: Kind, F: Future<Output = Result<Action, Error>>>(
     context: Arc<Context>,
     about: ObjectReference,
@@ -176,7 +175,7 @@ async fn timed<K: Kind, F: Future<Output = Result<Action, Error>>>(
         let note = Note::warning("Refused", format!("{said}. It is tried again."));
         context.events.publish(&about, &[note]).await;
     }
-    context.count(about.uid, answer.is_err());
+    context.count(looked_at::<K>(&about.uid), answer.is_err());
     answer
 }
 
