@@ -68,7 +68,8 @@ fn leaves(fields: &Value, object: &Value, at: &str, found: &mut Vec<String>) {
             let same = |item: &Value| keys.iter().all(|(key, value)| item.get(key) == Some(value));
             let Some(place) = object.as_array().and_then(|list| list.iter().position(same)) else { continue };
             let mut inner = inner.clone();
-            inner.as_object_mut().unwrap().retain(|field, _| !keys.contains_key(field.trim_start_matches("f:")));
+            let known_by = |field: &str| field == "." || keys.contains_key(field.trim_start_matches("f:"));
+            inner.as_object_mut().unwrap().retain(|field, _| !known_by(field));
             if !inner.as_object().unwrap().is_empty() {
                 leaves(&inner, &object[place], &format!("{at}/{place}"), found);
             }
