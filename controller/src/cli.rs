@@ -1,5 +1,7 @@
 //! The command line: what it says and what it does, apart from serving.
 
+mod recorders;
+
 use std::{
     ffi::OsString,
     io::{self, Write},
@@ -11,6 +13,7 @@ use std::{
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use self::recorders::Recorders;
 use crate::{
     jwt::Rules,
     rest::auth::{self, Guard, Keys},
@@ -83,12 +86,24 @@ pub struct Run {
     /// Look after this namespace; without it, after the one that the controller runs in or that kubectl uses.
     #[arg(short, long, value_name = "NAMESPACE", env = "ROOMPIN_NAMESPACE", conflicts_with = "all_namespaces")]
     pub namespace: Option<String>,
+    /// The same under the name that jibri-pod-controller gave it.
+    #[arg(long, hide = true, value_name = "NAMESPACE", env = "NAMESPACE")]
+    pub old_namespace: Option<String>,
     /// Look after all namespaces.
     #[arg(short = 'A', long)]
     pub all_namespaces: bool,
     /// Where health and metrics are served.
     #[arg(long, value_name = "IP:PORT", default_value = "0.0.0.0:9091", env = "ROOMPIN_LISTEN")]
     pub listen: SocketAddr,
+    /// Port of webhooks and groups, under the name that jibri-pod-controller gave it.
+    #[arg(long, hide = true, value_name = "PORT", env = "PORT")]
+    pub port: Option<u16>,
+    /// The namespace that the controller runs in.
+    #[arg(long, hide = true, value_name = "NAMESPACE", env = "POD_NAMESPACE")]
+    pub pod_namespace: Option<String>,
+    /// Recorders.
+    #[command(flatten)]
+    pub recorders: Recorders,
     /// Name of the Lease by which replicas agree who writes. Its namespace is the one that the controller runs in.
     #[arg(long, value_name = "NAME", default_value = "roompin-controller", env = "ROOMPIN_LEASE")]
     pub lease_name: String,

@@ -1,5 +1,6 @@
 //! Roompin's controller: a Jitsi of N shards from one resource, grown and shrunk without cutting a call.
 
+pub mod adopt;
 #[allow(unreachable_pub, reason = "KubeSchema repeats each type inside a function")]
 pub mod api;
 pub mod apply;

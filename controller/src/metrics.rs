@@ -45,6 +45,7 @@ pub struct Metrics {
     reconciles: IntCounterVec,
     seconds: HistogramVec,
     failures: IntCounterVec,
+    webhooks: IntCounterVec,
     leader: IntGauge,
     shards: IntGaugeVec,
     draining: IntGauge,
@@ -104,6 +105,11 @@ impl Metrics {
                 "Requests to the API that ended a reconcile, by kind of resource and reason.",
                 &["kind", "reason"],
             ),
+            webhooks: counters(
+                "roompin_controller_webhooks_total",
+                "Reports of recorders, by what was done about them or why they were refused.",
+                &["result"],
+            ),
             leader: kept(to, IntGauge::new("roompin_controller_leader", "1 while this replica leads.")),
             shards: kept(
                 to,
@@ -135,6 +141,11 @@ impl Metrics {
         if let Some(reason) = failure {
             self.failures.with_label_values(&[kind, reason]).inc();
         }
+    }
+
+    /// A report of a recorder was carried out or refused.
+    pub fn webhook(&self, result: &str) {
+        self.webhooks.with_label_values(&[result]).inc();
     }
 
     /// Whether this replica leads. One that does not knows nothing about shards.

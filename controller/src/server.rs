@@ -2,6 +2,7 @@
 
 mod control;
 mod http;
+mod secret;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -11,12 +12,13 @@ use kube::{Client, Config};
 use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
+    adopt,
     events::Events,
     lease::{Elector, KubeLease, Timing, kube_api},
     media::HttpMedia,
     metrics::Metrics,
-    rest::{self, Rest},
     reconcile::{Context, FleetMemory},
+    rest::{self, Rest},
     validate::Defaults,
 };
 
@@ -41,6 +43,8 @@ pub struct Options {
     pub autoscaler_metrics: bool,
     /// Images and the like.
     pub defaults: Defaults,
+    /// How recorders reach the webhooks; `None`: they are only asked.
+    pub webhook_url: Option<String>,
 }
 
 /// Serves until `shutdown`.
@@ -87,13 +91,18 @@ pub async fn run(
     let electing = tokio::spawn(elector.run(async {
         let _ = writers_stopped.await;
     }));
+    let mut defaults = options.defaults.clone();
+    if let Some(url) = &options.webhook_url {
+        let name = format!("{}-webhook", options.lease_name);
+        defaults.webhook = secret::webhook(&client, &options.lease_namespace, &name, url).await;
+    }
     let context = Arc::new(Context {
         events: Events::new(client.clone(), Some(options.identity.clone()), leadership.clone()),
         media: Box::new(HttpMedia::new().context("the HTTP client")?),
         client,
         leadership: leadership.clone(),
         metrics: metrics.clone(),
-        defaults: options.defaults.clone(),
+        defaults,
         clock: Box::new(Timestamp::now),
         failures: std::sync::Mutex::default(),
         fleet: FleetMemory::default(),
@@ -130,7 +139,10 @@ pub async fn lead(context: Arc<Context>, namespace: Option<String>, ended: watch
         context.metrics.leads(true);
         // What was heard before somebody else led says nothing about the time between.
         context.fleet.clear();
-        let end = control::run(&context, namespace.as_deref(), leadership, ended.clone()).await;
+        let end = tokio::select! {
+            end = control::run(&context, namespace.as_deref(), leadership, ended.clone()) => end,
+            never = adopt::sweep(&context, namespace.as_deref()) => match never {},
+        };
         context.metrics.leads(false);
         if end == control::End::Forgotten {
             // So that a server in trouble is not asked in a loop.

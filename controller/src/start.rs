@@ -65,8 +65,11 @@ async fn serve(run: Run, guard: Guard) -> anyhow::Result<()> {
     let config = Config::infer().await.context("there is neither a kubeconfig nor a service account")?;
     let home = config.default_namespace.clone();
     let own = Defaults::default();
+    let (adoption, webhook_tokens) = (run.recorders.adoption(), run.recorders.tokens());
+    let given = run.namespace.or(run.old_namespace);
     let options = Options {
-        namespace: if run.all_namespaces { None } else { Some(run.namespace.unwrap_or_else(|| home.clone())) },
+        namespace: if run.all_namespaces { None } else { Some(given.unwrap_or_else(|| home.clone())) },
+        webhook_url: run.recorders.url(run.pod_namespace.as_deref().unwrap_or(&home), run.rest.address().port()),
         lease_namespace: home,
         lease_name: run.lease_name,
         // Never the same twice: a process must not take the lease of the one before for its own.
@@ -80,6 +83,9 @@ async fn serve(run: Run, guard: Guard) -> anyhow::Result<()> {
             tag: run.image_tag.unwrap_or(own.tag),
             proxy_image: run.proxy_image.unwrap_or(own.proxy_image),
             cluster_domain: run.cluster_domain.unwrap_or(own.cluster_domain),
+            webhook: None,
+            adoption: adoption.map_err(anyhow::Error::msg)?,
+            webhook_tokens: webhook_tokens.map_err(anyhow::Error::msg)?,
         },
     };
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

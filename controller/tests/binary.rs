@@ -298,9 +298,8 @@ fn exit_codes_tell_what_is_wrong() {
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let other = free_port().to_string();
-    let rest_taken = code(
-        program().args(["run", "--listen", &other, "--rest-listen", &address]).env("KUBECONFIG", &kubeconfig),
-    );
+    let rest_taken =
+        code(program().args(["run", "--listen", &other, "--rest-listen", &address]).env("KUBECONFIG", &kubeconfig));
     assert_eq!(rest_taken.status.code(), Some(69), "{rest_taken:?}");
     let half = code(program().args(["run", "--asap-pub-key-file", "/keys.pem"]).env("KUBECONFIG", &kubeconfig));
     assert_eq!(half.status.code(), Some(64), "{half:?}");

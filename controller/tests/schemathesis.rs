@@ -43,7 +43,10 @@ async fn every_answer_is_as_described_and_none_is_a_5xx() {
     run.args(["--kill-after=5", &LIMIT.as_secs().to_string()])
         .arg(program)
         .args(["run", &format!("http://{address}/openapi.json")])
-        .args(["--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"])
+        .args([
+            "--checks",
+            "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance",
+        ])
         .args(["--phases", "examples,coverage,fuzzing", "--max-examples", "12", "--seed", "1", "--workers", "2"])
         .args(["--suppress-health-check", "all", "--request-timeout", "20", "--no-color"])
         // 501 is what reservations answer, and says so.

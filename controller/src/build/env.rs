@@ -180,7 +180,7 @@ pub fn shared(model: &ShardModel) -> Variables {
         ("ENABLE_AUTH", on(false)),
         ("ENABLE_GUESTS", on(false)),
         ("ENABLE_XMPP_WEBSOCKET", on(true)),
-        ("ENABLE_RECORDING", on(model.recorders.is_some())),
+        ("ENABLE_RECORDING", on(model.recorders.is_some() || model.sip_recorders.is_some())),
         ("ENABLE_OCTO", on(true)),
         ("JVB_BREWERY_MUC", "jvbbrewery".to_owned()),
         ("DEPLOYMENTINFO_SHARD", model.name.clone()),
@@ -193,6 +193,9 @@ pub fn shared(model: &ShardModel) -> Variables {
     if model.recorders.is_some() {
         all.insert("JIBRI_BREWERY_MUC".to_owned(), "jibribrewery".to_owned());
         all.insert("JIBRI_PENDING_TIMEOUT".to_owned(), "90".to_owned());
+    }
+    if model.sip_recorders.is_some() {
+        all.insert("JIBRI_SIP_BREWERY_MUC".to_owned(), super::recorders::SIP_BREWERY.to_owned());
     }
     if model.gateways.is_some() {
         all.insert("JIGASI_BREWERY_MUC".to_owned(), "jigasibrewery".to_owned());

@@ -35,7 +35,11 @@ async fn health(
     if rest.in_sync().is_err() {
         return (StatusCode::SERVICE_UNAVAILABLE, "not ready yet");
     }
-    if answers(&rest).await { (StatusCode::OK, "deeply healthy") } else { (StatusCode::INTERNAL_SERVER_ERROR, "unhealthy") }
+    if answers(&rest).await {
+        (StatusCode::OK, "deeply healthy")
+    } else {
+        (StatusCode::INTERNAL_SERVER_ERROR, "unhealthy")
+    }
 }
 
 /// Whether Kubernetes answers. Anybody may ask, so it is not asked each time.

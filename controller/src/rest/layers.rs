@@ -34,7 +34,8 @@ pub(super) async fn count(State(rest): State<Arc<Rest>>, request: Request, next:
         _ => "other",
     };
     // The route as it is written down: names that callers make up do not become series.
-    let route = request.extensions().get::<MatchedPath>().map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
+    let route =
+        request.extensions().get::<MatchedPath>().map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
     let metrics = &rest.metrics.rest;
     let start = Instant::now();
     let counted = Counted { rest: &rest, method };

@@ -110,7 +110,8 @@ pub fn document() -> Value {
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
         path[route.method] = operation;
     }
-    let health = json!({"description": "The state, in a word.", "content": {"text/plain": {"schema": {"type": "string"}}}});
+    let health =
+        json!({"description": "The state, in a word.", "content": {"text/plain": {"schema": {"type": "string"}}}});
     paths.insert(
         "/health".to_owned(),
         json!({"get": {
@@ -159,21 +160,17 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
         "operationId": id, "summary": route.summary, "parameters": parameters, "responses": answers(route, generator),
     });
     if let Some(body) = route.body {
-        operation["requestBody"] =
-            json!({"required": true, "content": {"application/json": {"schema": body()}}});
+        operation["requestBody"] = json!({"required": true, "content": {"application/json": {"schema": body()}}});
     }
     operation
 }
 
 fn answers(route: &Route, generator: &mut SchemaGenerator) -> Value {
-    let as_json = |what: &str, schema: Value| json!({"description": what, "content": {"application/json": {"schema": schema}}});
+    let as_json =
+        |what: &str, schema: Value| json!({"description": what, "content": {"application/json": {"schema": schema}}});
     let as_text = |what: &str| json!({"description": what, "content": {"text/plain": {"schema": {"type": "string"}}}});
-    let exactly = |field: &str, word: &str| {
-        json!({"type": "object", "properties": {field: {"const": word}}, "required": [field]})
-    };
-    let within = |field: &str, schema: Value| {
-        json!({"type": "object", "properties": {field: schema}, "required": [field], "additionalProperties": false})
-    };
+    let exactly = |field: &str, word: &str| json!({"type": "object", "properties": {field: {"const": word}}, "required": [field]});
+    let within = |field: &str, schema: Value| json!({"type": "object", "properties": {field: schema}, "required": [field], "additionalProperties": false});
     let error = json!({"type": "object", "properties": {"save": {"const": false}, "error": {"type": "string"}},
         "required": ["save", "error"]});
     let mut of = |what: Good| match what {

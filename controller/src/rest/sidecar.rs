@@ -171,8 +171,7 @@ fn count(rest: &Rest, route: &str, written: Result<Heard, apply::Error>) -> Resu
             Ok(())
         }
         // The pod went in between.
-        Err(apply::Error::Api { source, .. })
-            if matches!(&*source, kube::Error::Api(status) if status.is_not_found() || status.is_conflict()) =>
+        Err(apply::Error::Api { source, .. }) if matches!(&*source, kube::Error::Api(status) if status.is_not_found() || status.is_conflict()) =>
         {
             rest.metrics.rest.heard(route, Heard::Unknown);
             Ok(())

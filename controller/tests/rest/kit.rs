@@ -48,7 +48,8 @@ impl Answer {
     pub(crate) fn errors(&self) -> Vec<String> {
         assert_eq!(self.status, 400, "{self:?}");
         let errors = self.json()["errors"].as_array().unwrap().clone();
-        let word = |error: &Value| error.as_str().map_or_else(|| error["msg"].as_str().unwrap().to_owned(), str::to_owned);
+        let word =
+            |error: &Value| error.as_str().map_or_else(|| error["msg"].as_str().unwrap().to_owned(), str::to_owned);
         errors.iter().map(word).collect()
     }
 }
@@ -244,7 +245,8 @@ pub(crate) fn same(wanted: &Value, got: &Value, at: &str) {
             assert!(time.parse::<Timestamp>().is_ok() && time.ends_with('Z'), "{at}: {time}");
         }
         (Value::Object(wanted), Value::Object(got)) => {
-            let keys = |map: &serde_json::Map<String, Value>| map.keys().cloned().collect::<std::collections::BTreeSet<_>>();
+            let keys =
+                |map: &serde_json::Map<String, Value>| map.keys().cloned().collect::<std::collections::BTreeSet<_>>();
             assert_eq!(keys(wanted), keys(got), "{at}");
             for (key, value) in wanted {
                 same(value, &got[key], &format!("{at}.{key}"));

@@ -32,7 +32,9 @@ async fn long_bodies_are_refused() {
 #[tokio::test(start_paused = true)]
 async fn what_takes_too_long_is_given_up_and_too_much_is_refused() {
     let kit = Kit::open().await;
-    let Some(faults) = kit.harness.faults() else { return testkit::harness::skipped("faults", "they are the double's") };
+    let Some(faults) = kit.harness.faults() else {
+        return testkit::harness::skipped("faults", "they are the double's");
+    };
     kit.shard().await;
     faults.add(testkit::faults::Fault::hang().by("rest").verbs(&["list"]).on("jitsishards"));
     let start = tokio::time::Instant::now();
@@ -82,9 +84,16 @@ async fn groups_are_in_the_metrics_of_the_one_that_leads() {
     kit.metrics.leads(true);
     let place = kit.harness.namespace();
     for (name, kind, value) in [
-        ("desired", "jvb", "3"), ("instances", "jvb", "2"), ("ready", "jvb", "1"), ("starting", "jvb", "1"),
-        ("draining", "jvb", "1"), ("min", "jvb", "2"), ("max", "jvb", "10"), ("stress", "jvb", "0.42"),
-        ("idle", "jibri", "1"), ("busy", "jibri", "1"),
+        ("desired", "jvb", "3"),
+        ("instances", "jvb", "2"),
+        ("ready", "jvb", "1"),
+        ("starting", "jvb", "1"),
+        ("draining", "jvb", "1"),
+        ("min", "jvb", "2"),
+        ("max", "jvb", "10"),
+        ("stress", "jvb", "0.42"),
+        ("idle", "jibri", "1"),
+        ("busy", "jibri", "1"),
     ] {
         let labels = format!(r#"kind="{kind}",namespace="{place}",shard="meet-0""#);
         kit.metric(&format!("roompin_controller_group_{name}{{{labels}}} {value}"));
@@ -156,4 +165,3 @@ async fn connections_are_bounded_and_come_and_go() {
     assert!(ask().await, "and free again");
     serving.abort();
 }
-

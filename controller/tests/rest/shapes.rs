@@ -24,7 +24,8 @@ async fn groups_are_shown_as_the_autoscaler_shows_them() {
 
     kit.shard_named("another-1").await;
     let all = kit.get("/groups").await.ok();
-    let names: Vec<_> = all["instanceGroups"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+    let names: Vec<_> =
+        all["instanceGroups"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
     assert_eq!(
         names,
         ["another-1-jibri", "another-1-jigasi", "another-1-jvb", "meet-0-jibri", "meet-0-jigasi", "meet-0-jvb"]
@@ -81,27 +82,36 @@ async fn the_report_has_every_field() {
         stats.to_string()
     };
     let later = now + jiff::SignedDuration::from_secs(60);
-    kit.annotate("meet-0-jvb-0", json!({
-        REPORT: report(json!({"stress": 0.5, "endpoints": 12, "version": "2.3.1"})),
-        SIDECAR: json!({"name": "jvb-zero", "publicIp": "203.0.113.10", "reconfigured": "2026-11-20T18:00:00.000Z",
-            "reconfigureError": true}).to_string(),
-        RECONFIGURE_ASKED: "2026-11-21T18:00:00.000Z",
-        PROTECTED_UNTIL: later.to_string(),
-    }))
+    kit.annotate(
+        "meet-0-jvb-0",
+        json!({
+            REPORT: report(json!({"stress": 0.5, "endpoints": 12, "version": "2.3.1"})),
+            SIDECAR: json!({"name": "jvb-zero", "publicIp": "203.0.113.10", "reconfigured": "2026-11-20T18:00:00.000Z",
+                "reconfigureError": true}).to_string(),
+            RECONFIGURE_ASKED: "2026-11-21T18:00:00.000Z",
+            PROTECTED_UNTIL: later.to_string(),
+        }),
+    )
     .await;
     kit.annotate("meet-0-jvb-1", json!({REPORT: report(json!({"endpoints": 0}))})).await;
-    kit.annotate("meet-0-jvb-2", json!({
-        REPORT: report(json!({"endpoints": 2, "gracefulShutdown": true})),
-        SIDECAR: json!({"shutdownError": true}).to_string(),
-        PROTECTED_UNTIL: now.to_string(),
-    }))
+    kit.annotate(
+        "meet-0-jvb-2",
+        json!({
+            REPORT: report(json!({"endpoints": 2, "gracefulShutdown": true})),
+            SIDECAR: json!({"shutdownError": true}).to_string(),
+            PROTECTED_UNTIL: now.to_string(),
+        }),
+    )
     .await;
     for (name, status) in [
         ("meet-0-jvb-3", json!({"phase": "Pending", "conditions": [{"type": "Ready", "status": "False"}]})),
-        ("meet-0-jvb-4", json!({"phase": "Succeeded", "containerStatuses": [{
-            "name": "jvb", "image": "x", "imageID": "", "ready": false, "restartCount": 0,
-            "state": {"terminated": {"exitCode": 0, "finishedAt": "2026-11-21T17:00:00Z"}},
-        }]})),
+        (
+            "meet-0-jvb-4",
+            json!({"phase": "Succeeded", "containerStatuses": [{
+                "name": "jvb", "image": "x", "imageID": "", "ready": false, "restartCount": 0,
+                "state": {"terminated": {"exitCode": 0, "finishedAt": "2026-11-21T17:00:00Z"}},
+            }]}),
+        ),
     ] {
         let patch = Patch::Merge(json!({"status": status}));
         kit.pods().patch_status(name, &PatchParams::default(), &patch).await.unwrap();
@@ -122,10 +132,13 @@ async fn audits_have_every_field() {
     let kit = Kit::open().await;
     kit.shard().await;
     let empty = kit.get("/groups/meet-0-jvb/group-audit").await.ok();
-    assert_eq!(empty, json!({"audit": {
-        "lastLauncherRun": "unknown", "lastAutoScalerRun": "unknown", "lastReconfigureRequest": "unknown",
-        "lastScaleMetrics": [], "autoScalerActionItems": [], "launcherActionItems": [],
-    }}));
+    assert_eq!(
+        empty,
+        json!({"audit": {
+            "lastLauncherRun": "unknown", "lastAutoScalerRun": "unknown", "lastReconfigureRequest": "unknown",
+            "lastScaleMetrics": [], "autoScalerActionItems": [], "launcherActionItems": [],
+        }})
+    );
     kit.pod("meet-0-jvb-2", "jvb", "10.0.0.12").await;
     let now = kit.rest.now();
     let shard = kit.shards().get("meet-0").await.unwrap();
@@ -139,9 +152,12 @@ async fn audits_have_every_field() {
     let report = json!({"at": now.to_string(), "stress": 0.5, "endpoints": 3});
     kit.annotate("meet-0-jvb-2", json!({REPORT: report.to_string()})).await;
     let told = kit.post("/groups/meet-0-jvb/actions/reconfigure-instances", &json!({})).await.ok();
-    assert_eq!(told["instances"][0], json!({
-        "instanceId": "meet-0-jvb-2", "instanceType": "JVB", "group": "meet-0-jvb", "privateIp": "10.0.0.12",
-    }));
+    assert_eq!(
+        told["instances"][0],
+        json!({
+            "instanceId": "meet-0-jvb-2", "instanceType": "JVB", "group": "meet-0-jvb", "privateIp": "10.0.0.12",
+        })
+    );
     let group = kit.get("/groups/meet-0-jvb/group-audit").await.ok();
     same(&fixture(include_str!("../data/rest/group-audit.json")), &group, "");
     let instances = kit.get("/groups/meet-0-jvb/instance-audit").await.ok();
@@ -163,7 +179,11 @@ async fn the_description_has_exactly_the_routes_that_there_are() {
         let path = route.path.replace("{name}", "meet-0-jvb").replace("{id}", "1");
         let answer = kit.call(&route.method.to_uppercase(), &path, &json!({"instanceId": "x"})).await;
         assert!(answer.status != 405 && answer.text != "", "{} {path}: {answer:?}", route.method);
-        assert!(!(answer.status == 404 && !answer.text.starts_with("Not Found:")), "{} {path}: {answer:?}", route.method);
+        assert!(
+            !(answer.status == 404 && !answer.text.starts_with("Not Found:")),
+            "{} {path}: {answer:?}",
+            route.method
+        );
         // And no method that is not described.
         for method in ["get", "put", "post", "delete"] {
             let described = openapi::ROUTES.iter().any(|other| other.path == route.path && other.method == method);
@@ -184,7 +204,10 @@ async fn health_is_asked_shallow_and_deep() {
     if let Some(faults) = kit.harness.faults() {
         tokio::time::sleep(std::time::Duration::from_secs(6)).await;
         faults.add(testkit::faults::Fault::server_error(500).by("rest"));
-        assert_eq!((kit.get("/health").await.status.as_u16(), kit.get("/health?deep=true").await.status.as_u16()), (200, 500));
+        assert_eq!(
+            (kit.get("/health").await.status.as_u16(), kit.get("/health?deep=true").await.status.as_u16()),
+            (200, 500)
+        );
     }
     kit.rest.leave();
     assert_eq!(kit.get("/health").await.status, 503);

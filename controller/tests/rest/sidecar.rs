@@ -92,7 +92,8 @@ async fn an_instance_goes_through_its_whole_life() {
     assert_eq!(shown["scaleStatus"], "SIDECAR_RUNNING");
 
     // It works.
-    sidecar.stats = json!({"stress_level": 0.4, "participants": 8, "octo_endpoints": 3, "conferences": 2, "drain": false});
+    sidecar.stats =
+        json!({"stress_level": 0.4, "participants": 8, "octo_endpoints": 3, "conferences": 2, "drain": false});
     sidecar.turn().await;
     let first = report(&kit, "meet-0-jvb-0").await.unwrap();
     assert_eq!((first.stress, first.endpoints), (Some(0.4), Some(5)));
@@ -111,7 +112,10 @@ async fn an_instance_goes_through_its_whole_life() {
     kit.post("/groups/meet-0-jvb/actions/reconfigure-instances", &json!({})).await.ok();
     let asked = kit.annotation("meet-0-jvb-0", RECONFIGURE_ASKED).await.unwrap();
     let scheduled = kit.get("/groups/meet-0-jvb/report").await.ok()["groupReport"].clone();
-    assert_eq!((&scheduled["reconfigureScheduledCount"], &scheduled["instances"][0]["reconfigureScheduled"]), (&json!(1), &json!(asked)));
+    assert_eq!(
+        (&scheduled["reconfigureScheduledCount"], &scheduled["instances"][0]["reconfigureScheduled"]),
+        (&json!(1), &json!(asked))
+    );
     sidecar.turn().await;
     assert_eq!(sidecar.ran, ["reconfigure"]);
     sidecar.turn().await;
@@ -190,7 +194,9 @@ async fn nobody_speaks_for_another() {
     kit.pod("meet-0-jvb-1", "jvb", "10.0.0.11").await;
     let lie = json!({"instance": {"instanceId": "meet-0-jvb-0"}, "stats": {"stress_level": 0.0, "participants": 0}});
     for peer in ["10.0.0.11:40000", NODE_PEER] {
-        for (path, body) in [("status", &lie), ("stats", &lie), ("shutdown", &lie["instance"]), ("poll", &lie["instance"])] {
+        for (path, body) in
+            [("status", &lie), ("stats", &lie), ("shutdown", &lie["instance"]), ("poll", &lie["instance"])]
+        {
             let answer = kit.call_from(peer, "POST", &format!("/sidecar/{path}"), body).await;
             assert_eq!(answer.status, 403, "{peer} {path}: {answer:?}");
         }
@@ -211,7 +217,9 @@ async fn nobody_speaks_for_another() {
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_written_is_said_only_where_the_autoscaler_says_it() {
     let kit = Kit::open().await;
-    let Some(faults) = kit.harness.faults() else { return testkit::harness::skipped("faults", "they are the double's") };
+    let Some(faults) = kit.harness.faults() else {
+        return testkit::harness::skipped("faults", "they are the double's");
+    };
     kit.shard().await;
     kit.pod("meet-0-jvb-0", "jvb", "10.0.0.10").await;
     kit.annotate("meet-0-jvb-0", json!({SHUTDOWN_ASKED: "2026-11-21T18:00:00.000Z"})).await;

@@ -112,8 +112,14 @@ async fn only_a_good_token_opens() {
         ("not yet", server.token(|claims| claims["nbf"] = json!(now + 600))),
         ("for another", server.token(|claims| claims["aud"] = json!("meet"))),
         ("by another", server.token(|claims| claims["iss"] = json!("mallory"))),
-        ("by another key", sign(include_str!("../data/jwt/other.pem"), &json!({"alg": "RS256", "kid": "the-key"}), &server.claims())),
-        ("by an unknown key", sign(include_str!("../data/jwt/other.pem"), &json!({"alg": "RS256", "kid": "mine"}), &server.claims())),
+        (
+            "by another key",
+            sign(include_str!("../data/jwt/other.pem"), &json!({"alg": "RS256", "kid": "the-key"}), &server.claims()),
+        ),
+        (
+            "by an unknown key",
+            sign(include_str!("../data/jwt/other.pem"), &json!({"alg": "RS256", "kid": "mine"}), &server.claims()),
+        ),
         ("without a key", sign(include_str!("../data/jwt/signer.pem"), &json!({"alg": "RS256"}), &server.claims())),
         ("unsigned", format!("{}.{}.", encode(&json!({"alg": "none", "kid": "the-key"})), encode(&server.claims()))),
     ] {
@@ -135,7 +141,9 @@ async fn only_a_good_token_opens() {
     assert_eq!(server.kit.get("/health").await.status, 200);
     assert_eq!(server.kit.get("/openapi.json").await.status, 200);
     // All else is closed, sidecars too, and so is what is not there.
-    for (method, path) in [("POST", "/sidecar/poll"), ("PUT", "/groups/meet-0-jvb/desired"), ("POST", "/groups/actions/reset")] {
+    for (method, path) in
+        [("POST", "/sidecar/poll"), ("PUT", "/groups/meet-0-jvb/desired"), ("POST", "/groups/actions/reset")]
+    {
         assert_eq!(server.kit.call(method, path, &json!({})).await.status, 401, "{path}");
     }
 }

@@ -24,7 +24,10 @@ async fn every_field_of_a_group_comes_back() {
         assert_eq!(&group[field], value, "{field}");
     }
     let spec = written(&kit).await;
-    assert_eq!((&spec["minDesired"], &spec["maxDesired"], &spec["desired"]["count"]), (&json!(3), &json!(20), &json!(4)));
+    assert_eq!(
+        (&spec["minDesired"], &spec["maxDesired"], &spec["desired"]["count"]),
+        (&json!(3), &json!(20), &json!(4))
+    );
     assert_eq!(spec["scaling"]["scalePeriod"], "30s");
     assert_eq!(spec["scaling"]["enableAutoScale"], false);
     assert_eq!(spec["scaling"]["scheduledScaling"]["periods"][0]["scalingOptions"]["minDesired"], 10);
@@ -50,7 +53,10 @@ async fn while_a_period_counts_writing_back_does_not_make_it_last() {
     kit.shard().await;
     kit.put("/groups/meet-0-jvb", &fixture(include_str!("../data/rest/written.json"))).await.ok();
     let said = written(&kit).await["desired"]["saidAt"].clone();
-    kit.status(json!([{"kind": "jvb", "desired": 12, "count": 12, "period": "weekday-peak", "base": 4, "heard": said}])).await;
+    kit.status(
+        json!([{"kind": "jvb", "desired": 12, "count": 12, "period": "weekday-peak", "base": 4, "heard": said}]),
+    )
+    .await;
     let group = kit.group("meet-0-jvb").await;
     assert_eq!(group["scheduledScalingActivePeriod"], "weekday-peak");
     assert_eq!(group["scalingOptions"]["minDesired"], 10);
@@ -77,12 +83,20 @@ async fn each_part_can_be_written_alone() {
     assert_eq!(kit.put(&format!("{at}/scaling-options"), &options).await.ok(), saved);
     let activities = json!({"enableAutoScale": false, "enableLaunch": false, "enableUntrackedThrottle": false});
     assert_eq!(kit.put(&format!("{at}/scaling-activities"), &activities).await.ok(), saved);
-    assert_eq!(kit.put(&format!("{at}/instance-configuration"), &json!({"instanceConfigurationId": "x"})).await.ok(), saved);
+    assert_eq!(
+        kit.put(&format!("{at}/instance-configuration"), &json!({"instanceConfigurationId": "x"})).await.ok(),
+        saved
+    );
     let group = kit.group("meet-0-jvb").await;
     let numbers = &group["scalingOptions"];
     for (field, value) in [
-        ("minDesired", json!(2)), ("maxDesired", json!(12)), ("desiredCount", json!(7)), ("scaleUpQuantity", json!(3)),
-        ("scaleUpThreshold", json!(0.6)), ("scaleDownThreshold", json!(0.2)), ("scalePeriod", json!(90)),
+        ("minDesired", json!(2)),
+        ("maxDesired", json!(12)),
+        ("desiredCount", json!(7)),
+        ("scaleUpQuantity", json!(3)),
+        ("scaleUpThreshold", json!(0.6)),
+        ("scaleDownThreshold", json!(0.2)),
+        ("scalePeriod", json!(90)),
         ("cloudGuardGraceCount", json!(2)),
     ] {
         assert_eq!(numbers[field], value, "{field}");
@@ -100,7 +114,10 @@ async fn each_part_can_be_written_alone() {
 
     let schedule = json!({"enabled": true, "periods": [
         {"name": "night", "dayOfWeek": [0], "startHour": 22, "endHour": 6, "priority": 1, "scalingOptions": {"maxDesired": 3}}]});
-    assert_eq!(kit.get(&format!("{at}/scheduled-scaling")).await.ok(), json!({"scheduledScaling": null, "activePeriod": null}));
+    assert_eq!(
+        kit.get(&format!("{at}/scheduled-scaling")).await.ok(),
+        json!({"scheduledScaling": null, "activePeriod": null})
+    );
     assert_eq!(kit.put(&format!("{at}/scheduled-scaling"), &schedule).await.ok(), saved);
     let shown = kit.get(&format!("{at}/scheduled-scaling")).await.ok();
     assert_eq!((&shown["scheduledScaling"]["enabled"], &shown["resolvedTimezone"]), (&json!(true), &json!("UTC")));
@@ -162,8 +179,16 @@ async fn nonsense_is_refused_with_all_that_is_wrong() {
         ("/desired", json!([1]), "The body must be a JSON object"),
         ("/scaling-options", json!({"scaleUpThreshold": "many"}), "Value must be positive"),
         ("/scheduled-scaling", json!({"enabled": true}), "periods must be an array"),
-        ("/scheduled-scaling", json!({"enabled": true, "timezone": "Mars/Olympus", "periods": []}), "timezone must be an IANA time zone such as Europe/Paris"),
-        ("/scheduled-scaling", json!({"enabled": true, "periods": [{"name": "a", "dayOfWeek": [7], "startHour": 1, "endHour": 2, "priority": 1}]}), "dayOfWeek values must be 0-6"),
+        (
+            "/scheduled-scaling",
+            json!({"enabled": true, "timezone": "Mars/Olympus", "periods": []}),
+            "timezone must be an IANA time zone such as Europe/Paris",
+        ),
+        (
+            "/scheduled-scaling",
+            json!({"enabled": true, "periods": [{"name": "a", "dayOfWeek": [7], "startHour": 1, "endHour": 2, "priority": 1}]}),
+            "dayOfWeek values must be 0-6",
+        ),
         ("/instance-configuration", json!({}), "Invalid value"),
     ] {
         let errors = kit.put(&format!("/groups/meet-0-jvb{path}"), &body).await.errors();
@@ -203,7 +228,10 @@ async fn what_gitops_owns_is_not_fought_over() {
     // What nobody owns can be written, and so can what they own, as they mean it.
     kit.put("/groups/meet-0-jvb/desired", &json!({"minDesired": 3, "maxDesired": 8, "desiredCount": 6})).await.ok();
     let options = &kit.group("meet-0-jvb").await["scalingOptions"];
-    assert_eq!((&options["minDesired"], &options["maxDesired"], &options["scaleUpQuantity"]), (&json!(3), &json!(8), &json!(2)));
+    assert_eq!(
+        (&options["minDesired"], &options["maxDesired"], &options["scaleUpQuantity"]),
+        (&json!(3), &json!(8), &json!(2))
+    );
 
     // A second write does not give up the first, nor does a write about another group.
     kit.put("/groups/meet-0-jvb/scaling-options", &json!({"scaleDownQuantity": 4})).await.ok();
@@ -212,9 +240,13 @@ async fn what_gitops_owns_is_not_fought_over() {
     assert_eq!((&spec["minDesired"], &spec["scaling"]["scaleDownQuantity"]), (&json!(3), &json!(4)));
     kit.post("/groups/actions/reset", &json!({})).await.ok();
     let spec = written(&kit).await;
-    assert_eq!((&spec["minDesired"], &spec["maxDesired"], &spec["desired"]["count"]), (&Value::Null, &json!(8), &json!(6)));
+    assert_eq!(
+        (&spec["minDesired"], &spec["maxDesired"], &spec["desired"]["count"]),
+        (&Value::Null, &json!(8), &json!(6))
+    );
     let shard = kit.shards().get("meet-0").await.unwrap();
-    let managers: Vec<_> = shard.metadata.managed_fields.unwrap().into_iter().filter_map(|entry| entry.manager).collect();
+    let managers: Vec<_> =
+        shard.metadata.managed_fields.unwrap().into_iter().filter_map(|entry| entry.manager).collect();
     assert!(managers.iter().any(|one| one == MANAGER), "{managers:?}");
 }
 
@@ -233,9 +265,13 @@ async fn full_scaling_reaches_all_groups_of_a_type_in_a_region() {
     assert_eq!((&answer["groupsToBeUpdated"], &answer["groupsUpdated"]), (&json!(1), &json!(1)), "{answer}");
     assert_eq!(answer["skippedGroups"].as_array().map(Vec::len), Some(1), "{answer}");
     let options = kit.group("meet-0-jvb").await["scalingOptions"].clone();
-    assert_eq!((&options["desiredCount"], &options["maxDesired"], &options["scaleUpQuantity"]), (&json!(6), &json!(6), &json!(2)));
+    assert_eq!(
+        (&options["desiredCount"], &options["maxDesired"], &options["scaleUpQuantity"]),
+        (&json!(6), &json!(6), &json!(2))
+    );
     assert_eq!(kit.group("meet-1-jvb").await["scalingOptions"]["desiredCount"], 2);
-    let errors = kit.put("/groups/options/full-scaling", &json!({"instanceType": "stress", "direction": "left"})).await.errors();
+    let errors =
+        kit.put("/groups/options/full-scaling", &json!({"instanceType": "stress", "direction": "left"})).await.errors();
     assert_eq!(errors.len(), 2, "{errors:?}");
 
     // One that somebody else owns is not written, and the answer says so.

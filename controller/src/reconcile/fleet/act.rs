@@ -171,7 +171,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    async fn create(&self, mut place: Place) -> Result<(), Error> {
+    async fn create(&mut self, mut place: Place) -> Result<(), Error> {
         let (tend, settled) = (self.tend, self.tend.settled);
         let pod = match (self.group.kind, &tend.model.gateways) {
             (GroupKind::Jigasi, Some(gateways)) => build::gateway(tend.model, gateways, &place, settled),
@@ -192,7 +192,8 @@ impl Work<'_> {
             }
             Err(error) => return Err(error.into()),
         };
-        tracing::info!(pod = place.name, "is made");
+        let reason = if self.group.kind == GroupKind::Jvb { "BridgeCreated" } else { "GatewayCreated" };
+        self.notes.push(Note::normal(reason, format!("{} is made.", place.name)));
         if self.group.kind == GroupKind::Jvb {
             making::hand_over(tend, &made).await?;
         }

@@ -13,15 +13,7 @@ use serde_json::{Value, json};
 use super::{Answer, Name, pods};
 use crate::{
     api::{GroupSpec, RECONFIGURE_ASKED},
-    rest::{
-        Rest, audit,
-        body::Body,
-        change, find,
-        instance::Instance,
-        refusal::Refusal,
-        report::iso,
-        sidecar, write,
-    },
+    rest::{Rest, audit, body::Body, change, find, instance::Instance, refusal::Refusal, report::iso, sidecar, write},
 };
 
 pub(super) async fn launch_protected(State(rest): State<Arc<Rest>>, Path(name): Name, body: Body) -> Answer {
@@ -86,4 +78,3 @@ fn details(found: &find::Found, pod: &Pod) -> Value {
         "privateIp": Instance(pod).address(),
     })
 }
-

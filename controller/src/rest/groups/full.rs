@@ -17,10 +17,7 @@ use crate::{
     },
 };
 
-pub(super) async fn full_scaling(
-    State(rest): State<Arc<Rest>>,
-    body: Body,
-) -> Result<impl IntoResponse, Refusal> {
+pub(super) async fn full_scaling(State(rest): State<Arc<Rest>>, body: Body) -> Result<impl IntoResponse, Refusal> {
     let request = read(&body.0)?;
     let found = find::all(&rest).await?;
     let groups: Vec<_> = found.iter().map(group).collect();

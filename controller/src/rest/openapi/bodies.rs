@@ -20,8 +20,10 @@ fn word() -> Value {
 
 /// Numbers any of which may be left out.
 fn numbers() -> Value {
-    let (quantity, periods) =
-        (json!({"type": "integer", "minimum": 1, "maximum": 1000}), json!({"type": "integer", "minimum": 1, "maximum": 100}));
+    let (quantity, periods) = (
+        json!({"type": "integer", "minimum": 1, "maximum": 1000}),
+        json!({"type": "integer", "minimum": 1, "maximum": 100}),
+    );
     let threshold = json!({"type": "number", "minimum": 0, "maximum": 1_000_000_000});
     json!({
         "minDesired": count(), "maxDesired": count(), "desiredCount": count(),
@@ -116,8 +118,10 @@ pub(super) fn configuration() -> Value {
 
 /// A schedule.
 pub(super) fn schedule() -> Value {
-    let (hour, minute) =
-        (json!({"type": "integer", "minimum": 0, "maximum": 23}), json!({"type": "integer", "minimum": 0, "maximum": 59}));
+    let (hour, minute) = (
+        json!({"type": "integer", "minimum": 0, "maximum": 23}),
+        json!({"type": "integer", "minimum": 0, "maximum": 59}),
+    );
     let period = object(
         &["name", "dayOfWeek", "startHour", "endHour", "priority"],
         json!({

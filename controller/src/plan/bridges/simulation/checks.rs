@@ -10,6 +10,8 @@ use crate::plan::bridges::{Memory, State, reason};
 const WITHOUT: i64 = 120;
 /// A drain for the reason of the one before it, so soon after that was cancelled, is drained twice.
 const TWICE: i64 = 120;
+/// In ten minutes a pod may fail at once so often, and then others be made for other reasons.
+const MOST_BIRTHS: usize = 9;
 /// More turns of the number by load in a day are called swinging.
 const MOST_REVERSALS: u64 = 24;
 
@@ -25,6 +27,16 @@ impl World {
         let living = self.pods.iter().filter(|pod| pod.lives()).count();
         if i32::try_from(living).expect("a few") > self.rules.max {
             self.fail(&format!("{living} pods, at most {} are allowed", self.rules.max));
+        }
+    }
+
+    /// Pods that fail at once are not made over and over.
+    pub(super) fn check_haste(&mut self) {
+        let (now, max) = (self.now, usize::try_from(self.rules.max).expect("a few"));
+        self.births.retain(|then| now - then < 600);
+        self.births.push(now);
+        if self.births.len() > max * MOST_BIRTHS {
+            self.fail(&format!("{} pods were made within 10 minutes", self.births.len()));
         }
     }
 

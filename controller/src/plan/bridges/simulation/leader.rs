@@ -258,6 +258,7 @@ impl World {
             cancelled: None,
         });
         self.check_max();
+        self.check_haste();
     }
 
     fn delete(&mut self, place: usize, grace: u32) {

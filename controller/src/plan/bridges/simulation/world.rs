@@ -97,6 +97,8 @@ pub(super) struct World {
     pub(super) meetings: Vec<Meeting>,
     pub(super) template: u32,
     pub(super) made: u64,
+    /// When pods were made, of late.
+    pub(super) births: Vec<i64>,
     pub(super) version: u64,
     /// What was to be seen at the look before.
     pub(super) before: View,
@@ -150,7 +152,7 @@ impl World {
             never_ready: some(&mut rng, 200),
             never_answers: some(&mut rng, 150),
             never_ends: some(&mut rng, 300),
-            fails_at_once: some(&mut rng, 500),
+            fails_at_once: some(&mut rng, 1000),
         };
         let faults = if rng.random_range(0..10) == 0 { Faults::default() } else { faults };
         let nodes = usize::try_from(max + rng.random_range(-1..=2)).expect("a small number").max(1);
@@ -210,6 +212,7 @@ impl World {
             meetings: Vec::new(),
             template: 0,
             made: 0,
+            births: Vec::new(),
             version: 0,
             before: View::default(),
             decided_at: 0,
