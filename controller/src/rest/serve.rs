@@ -1,7 +1,14 @@
 //! The listener of the REST API: a bounded number of connections, none that only waits, and an end that finishes what is
 //! under way.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use axum::{Router, body::Body, extract::ConnectInfo};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -13,6 +20,8 @@ use tower::ServiceExt;
 pub const CONNECTIONS: usize = 1024;
 /// The head of a request must come within this time; so long a connection may also be idle.
 const HEAD: Duration = Duration::from_secs(75);
+/// At the end, an answer that is being sent has so long.
+const MOMENT: Duration = Duration::from_millis(500);
 /// At the end, requests that are under way have so long.
 pub const FINISH: Duration = Duration::from_secs(10);
 
@@ -40,9 +49,17 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
                 connections.spawn(async move {
                     let _place = place;
                     let _ = stream.set_nodelay(true);
+                    let busy = Arc::new(AtomicBool::new(false));
+                    let works = busy.clone();
                     let service = service_fn(move |mut request: http::Request<Incoming>| {
                         request.extensions_mut().insert(ConnectInfo::<SocketAddr>(address));
-                        router.clone().oneshot(request.map(Body::new))
+                        works.store(true, Relaxed);
+                        let (works, answer) = (works.clone(), router.clone().oneshot(request.map(Body::new)));
+                        async move {
+                            let answer = answer.await;
+                            works.store(false, Relaxed);
+                            answer
+                        }
                     });
                     let mut connection = std::pin::pin!(
                         http1::Builder::new()
@@ -55,7 +72,11 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
                         _ = connection.as_mut() => {}
                         () = on(&mut ended) => {
                             connection.as_mut().graceful_shutdown();
-                            let _ = connection.await;
+                            // One that has not asked anything yet would be waited for as long as it may be idle.
+                            let moment = tokio::time::timeout(MOMENT, connection.as_mut()).await;
+                            if moment.is_err() && busy.load(Relaxed) {
+                                let _ = connection.await;
+                            }
                         }
                     }
                 });

@@ -117,7 +117,7 @@ async fn groups_are_in_the_metrics_of_the_one_that_leads() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_listener_finishes_what_is_under_way_and_no_more() {
     let slow = Router::new()
-        .route("/slow", get(async || tokio::time::sleep(Duration::from_millis(700)).await))
+        .route("/slow", get(async || tokio::time::sleep(Duration::from_millis(1500)).await))
         .route("/fast", get(async || "fast"));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
