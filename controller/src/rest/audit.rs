@@ -157,7 +157,9 @@ pub async fn record(context: &Context, shard: &JitsiShard, kind: GroupKind, at: 
     let group = format!("{}-{}", shard.name_any(), kind.as_str());
     context.metrics.rest.moved(&group, launched, retired, transitions);
     let items: Vec<_> = entries.iter().cloned().map(|entry| Item { at, entry }).collect();
-    if let Err(error) = append(&context.client, Some(&context.leadership), shard, kind, &items).await {
+    if let Err(error) = append(&context.client, Some(&context.leadership), shard, kind, &items).await
+        && !error.is_lost()
+    {
         tracing::warn!(%error, shard = shard.name_any(), "the audit cannot be written");
     }
 }

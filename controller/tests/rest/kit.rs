@@ -98,6 +98,7 @@ impl Kit {
         kit
     }
 
+    #[allow(dead_code, reason = "schemathesis.rs serves it over a socket")]
     pub(crate) fn router(&self) -> Router {
         self.router.clone()
     }

@@ -10,7 +10,7 @@ use std::{
 
 use axum::{
     body::Body,
-    http::{Request, header},
+    http::{Request, StatusCode, header},
 };
 use base64::{
     Engine,
@@ -206,11 +206,11 @@ async fn keys_are_fetched_over_http() {
         "/server/{file}",
         axum::routing::get(move |axum::extract::Path(file): axum::extract::Path<String>| async move {
             match file {
-                file if file == jwt::file_of("the-key") => (axum::http::StatusCode::OK, PEM.to_owned()),
-                file if file == jwt::file_of("long") => (axum::http::StatusCode::OK, long),
-                file if file == jwt::file_of("forbidden") => (axum::http::StatusCode::FORBIDDEN, String::new()),
-                file if file == jwt::file_of("broken") => (axum::http::StatusCode::BAD_GATEWAY, String::new()),
-                _ => (axum::http::StatusCode::NOT_FOUND, String::new()),
+                file if file == jwt::file_of("the-key") => (StatusCode::OK, PEM.to_owned()),
+                file if file == jwt::file_of("long") => (StatusCode::OK, long),
+                file if file == jwt::file_of("forbidden") => (StatusCode::FORBIDDEN, String::new()),
+                file if file == jwt::file_of("broken") => (StatusCode::BAD_GATEWAY, String::new()),
+                _ => (StatusCode::NOT_FOUND, String::new()),
             }
         }),
     );

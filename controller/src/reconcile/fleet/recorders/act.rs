@@ -18,6 +18,7 @@ use crate::{
         recorders::{Action, Why, mark},
         report::{Busy, Report},
     },
+    rest::audit::{self, Entry},
 };
 
 /// Pods written at a time.
@@ -43,9 +44,13 @@ pub(super) async fn act(
         }
     }
     let mut trouble = mark_all(tend, &api, found, &marks, notes).await.err();
+    let (mut ended, mut made) = (Vec::new(), Vec::new());
     for (name, uid, why) in deletes {
         match delete(tend, &api, &name, &uid, why).await {
-            Ok(true) => tracing::info!(recorder = name, why = why.label(), "a recorder is deleted"),
+            Ok(true) => {
+                tracing::info!(recorder = name, why = why.label(), "a recorder is deleted");
+                ended.push(name);
+            }
             Ok(false) => tracing::debug!(recorder = name, why = why.label(), "a recorder stays, it has changed"),
             Err(error) => trouble = trouble.or(Some(error)),
         }
@@ -57,12 +62,25 @@ pub(super) async fn act(
         let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
         let created = api.create(&params, &pod);
         match write(&tend.context.leadership, &format!("create Pod {name}"), created).await {
-            Ok(_) => notes.push(Note::normal("RecorderCreated", format!("Recorder {name} is made."))),
+            Ok(_) => {
+                notes.push(Note::normal("RecorderCreated", format!("Recorder {name} is made.")));
+                made.push(name);
+            }
             // Somebody else was quicker: the next look sees what it is.
             Err(error) if error.is_conflict() => {}
             Err(error) => trouble = trouble.or(Some(error.into())),
         }
     }
+    let count = i32::try_from(found.len()).unwrap_or(i32::MAX);
+    let desired = tend.before(kind).map_or(count, |group| group.desired);
+    let mut entries = Vec::new();
+    if !made.is_empty() {
+        entries.push(Entry::Launched { instances: made, count, desired });
+    }
+    if !ended.is_empty() {
+        entries.push(Entry::Ended { instances: ended });
+    }
+    audit::record(tend.context, tend.shard, kind, tend.now, &entries).await;
     trouble.map_or(Ok(()), Err)
 }
 
