@@ -170,16 +170,17 @@ impl Kit {
         .await;
     }
 
+    /// They become so, and stay so. Looked at every few seconds: each look lists pods, and there are minutes of them.
     pub(crate) async fn stay(&self, wanted: &str, time: Duration) {
         self.are(wanted).await;
-        self.harness
-            .holds(&format!("recorders stay '{wanted}'"), time, || async {
-                let all = self.recorder_labels().await;
-                let mut words: Vec<_> = all.values().cloned().collect();
-                words.sort();
-                if words.join(" ") == wanted { Ok(()) } else { Err(format!("{all:?}")) }
-            })
-            .await;
+        let end = tokio::time::Instant::now() + time;
+        while tokio::time::Instant::now() < end {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            let all = self.recorder_labels().await;
+            let mut words: Vec<_> = all.values().cloned().collect();
+            words.sort();
+            assert_eq!(words.join(" "), wanted, "{all:?}");
+        }
     }
 
     /// One that is idle is taken.
