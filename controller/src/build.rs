@@ -21,10 +21,10 @@ mod routes;
 mod secrets;
 mod web;
 
-pub use bridges::{Place, bridge, bridge_revision, bridge_service, brewery_address};
+pub use bridges::{Place, brewery_address, bridge, bridge_revision, bridge_service};
 pub use env::{env_name, shared as shared_env};
-use kube::core::GroupVersionKind;
 pub use gateways::{gateway, gateway_revision};
+use kube::core::GroupVersionKind;
 pub use labels::{Component, controller_selector, jitsi_selector, name};
 pub use object::Object;
 pub use recorders::{RecorderPlace, Webhook, eviction, of_kind as recorders_of, recorder, recorder_revision};
@@ -108,7 +108,11 @@ impl ShardObjects {
     /// Those that hang together through the shared environment: where a change of prosody or jicofo has to wait for the last
     /// conference to end, all of these wait.
     pub fn held_together(&self) -> Vec<&Object> {
-        [&self.env, &self.prosody, &self.jicofo, &self.web].into_iter().chain(&self.bridges).chain(&self.recorders).collect()
+        [&self.env, &self.prosody, &self.jicofo, &self.web]
+            .into_iter()
+            .chain(&self.bridges)
+            .chain(&self.recorders)
+            .collect()
     }
 }
 

@@ -21,7 +21,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
 
 pub use self::{
-    fleet::{FleetMemory, reconcile as reconcile_fleet}, jitsi::reconcile as reconcile_jitsi, shard::reconcile as reconcile_shard,
+    fleet::{FleetMemory, reconcile as reconcile_fleet},
+    jitsi::reconcile as reconcile_jitsi,
+    shard::reconcile as reconcile_shard,
 };
 use crate::{
     api::{Jitsi, JitsiShard},

@@ -83,11 +83,9 @@ fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
 #[tokio::test]
 async fn an_apiserver_takes_what_kustomize_builds() {
     // The ClusterRole for nodes comes beside the controller's own, but in the base.
-    for (folder, role, roles, nodes) in [
-        ("base", "Role", 1, 0),
-        ("overlays/cluster-wide", "ClusterRole", 2, 1),
-        ("overlays/sample", "Role", 1, 1),
-    ] {
+    for (folder, role, roles, nodes) in
+        [("base", "Role", 1, 0), ("overlays/cluster-wide", "ClusterRole", 2, 1), ("overlays/sample", "Role", 1, 1)]
+    {
         let objects = kustomize(folder);
         check(folder, &cluster(&[]).await, &objects).await;
         assert_eq!(of_kind(&objects, "CustomResourceDefinition").len(), 2, "{folder}");

@@ -168,7 +168,8 @@ async fn the_protection_comes_and_goes_with_the_people() {
     let controller = scene.run("one").await;
     scene.active(&["alone-jvb-0"]).await;
     let bridges = scene.kit.instances();
-    let protected = async || scene.pod("alone-jvb-0").await.metadata.labels.unwrap().contains_key("apps.jit.si/protected");
+    let protected =
+        async || scene.pod("alone-jvb-0").await.metadata.labels.unwrap().contains_key("apps.jit.si/protected");
     scene.until("an empty one is not protected", async || !protected().await).await;
     bridges.set("alone-jvb-0", |one| one.people = 1);
     scene.until("one person is enough", protected).await;
@@ -178,7 +179,10 @@ async fn the_protection_comes_and_goes_with_the_people() {
     if kit::on_the_double() {
         scene.until("a silent one is not empty", protected).await;
     }
-    assert_eq!(scene.pod("alone-jvb-0").await.metadata.annotations.unwrap()["cluster-autoscaler.kubernetes.io/safe-to-evict"], "false");
+    assert_eq!(
+        scene.pod("alone-jvb-0").await.metadata.annotations.unwrap()["cluster-autoscaler.kubernetes.io/safe-to-evict"],
+        "false"
+    );
     controller.end().await;
 }
 

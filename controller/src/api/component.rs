@@ -136,11 +136,12 @@ pub struct BridgeSpec {
     #[schemars(schema_with = "optional_strings")]
     pub stun_servers: Option<Vec<String>>,
 
-    /// A bridge that has to go waits for its conferences first.
+    /// A bridge that somebody else than the controller deletes or evicts waits for its conferences too. Always so with
+    /// `autoscaled`. The controller itself drains every bridge that it takes away.
     #[serde(default, skip_serializing_if = "schema::is_false")]
     pub graceful_shutdown: bool,
 
-    /// How long it waits, such as `4h` (the default).
+    /// How long a bridge that has to go waits for its conferences, such as `4h` (the default).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub graceful_shutdown_timeout: Option<TimeText>,
 
@@ -153,7 +154,8 @@ pub struct BridgeSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scaling: Option<ScalingSpec>,
 
-    /// Every bridge serves all shards of its Jitsi, instead of its own alone.
+    /// Every bridge serves all shards of its Jitsi, instead of its own alone. All shards must have one password then:
+    /// `existingSecret` is required.
     #[serde(default, skip_serializing_if = "schema::is_false")]
     pub shared: bool,
 }

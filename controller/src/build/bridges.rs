@@ -145,7 +145,8 @@ fn template(model: &ShardModel, place: &Place) -> PodTemplateSpec {
     let text = port.to_string();
     let switch = |on: bool| if on { "true" } else { "false" };
     let stun = bridges.stun.join(",");
-    let servers: Vec<String> = [&model.name].into_iter().chain(&place.serves).map(|s| name(s, Component::Prosody)).collect();
+    let servers: Vec<String> =
+        [&model.name].into_iter().chain(&place.serves).map(|s| name(s, Component::Prosody)).collect();
     let servers = servers.join(",");
     let mut ours = vec![
         ("JVB_PORT", text.as_str()),

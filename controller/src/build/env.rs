@@ -14,7 +14,7 @@ use super::{
     Component, Object,
     labels::{name, shard_meta},
 };
-use crate::validate::ShardModel;
+use crate::{api::GroupKind, validate::ShardModel};
 
 pub(crate) type Variables = BTreeMap<String, String>;
 
@@ -235,7 +235,27 @@ pub(super) fn component(model: &ShardModel, component: Component, ours: &[(&str,
             there.clone_from(value);
         }
     }
-    all.into_iter().map(|(name, value)| EnvVar { name, value: Some(value), value_from: None }).collect()
+    let mut env: Vec<_> =
+        all.into_iter().map(|(name, value)| EnvVar { name, value: Some(value), value_from: None }).collect();
+    if model.variables.contains_key("AUTOSCALER_URL") {
+        sidecar(model, component, &mut env);
+    }
+    env
+}
+
+/// The images bring jitsi-autoscaler's sidecar. The REST API knows an instance by the name of its pod.
+fn sidecar(model: &ShardModel, component: Component, env: &mut Vec<EnvVar>) {
+    if !GroupKind::ALL.iter().any(|kind| kind.as_str() == component.as_str()) {
+        return;
+    }
+    let group = format!("{}-{}", model.name, component.as_str());
+    otherwise(env, field("AUTOSCALER_SIDECAR_INSTANCE_ID", "metadata.name"));
+    for (name, value) in [("AUTOSCALER_SIDECAR_GROUP_NAME", &group), ("AUTOSCALER_SIDECAR_REGION", &model.region)] {
+        if model.variables.contains_key(name) {
+            continue;
+        }
+        otherwise(env, EnvVar { name: name.to_owned(), value: Some(value.clone()), value_from: None });
+    }
 }
 
 /// A variable from a Secret.

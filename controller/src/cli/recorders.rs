@@ -11,9 +11,6 @@ use crate::{
     validate::{Adoption, TokenRules},
 };
 
-/// Where webhooks are taken, as far as recorders are told.
-pub const WEBHOOK_PORT: u16 = 3000;
-
 /// Recorders: how they report, and those of somebody else's Deployments.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Recorders")]

@@ -37,10 +37,8 @@ fn rs256() -> Value {
 }
 
 fn check(token: &str) -> Result<Claims, Error> {
-    let rules = Rules {
-        audiences: vec!["autoscaler".to_owned()],
-        issuers: vec!["homer".to_owned(), "sidecar".to_owned()],
-    };
+    let rules =
+        Rules { audiences: vec!["autoscaler".to_owned()], issuers: vec!["homer".to_owned(), "sidecar".to_owned()] };
     Token::parse(token)?.verify(&keys(), &rules, Timestamp::from_second(NOW).unwrap())
 }
 

@@ -26,6 +26,8 @@ use super::{Note, report::Report};
 mod choose;
 mod life;
 mod make;
+#[cfg(test)]
+mod simulation;
 mod stand;
 #[cfg(test)]
 mod tests;
@@ -63,6 +65,9 @@ pub struct Bridge {
     pub attempt: u32,
     /// Where its pod stands.
     pub pod: Pod,
+    /// Since when the process in it runs (`startedAt` of its container): one that was started again has forgotten what it was
+    /// told.
+    pub started: Option<Timestamp>,
     /// It has been ready once, or has reported something: people may be on it. To be told from: it is ready now, its state
     /// label was ever set to `active`, or it carries a report.
     pub served: bool,

@@ -89,6 +89,13 @@ pub async fn reconcile(object: Arc<DeserializeGuard<JitsiShard>>, context: Arc<C
     let pods = read("list pods", api.list(&params)).await?.items;
     let env: Api<ConfigMap> = Api::namespaced(context.client.clone(), &namespace);
     let env = read("get the shared environment", env.get_opt(&build::env_name(&model))).await?;
+    let ours = pods
+        .iter()
+        .any(|pod| pod.owner_references().iter().any(|owner| Some(&owner.uid) == shard.metadata.uid.as_ref()));
+    if env.is_none() && !ours {
+        // The other loop makes it in a moment. A pod that is made before has read something else, and would be replaced.
+        return Ok(Action::requeue(Duration::from_secs(1)));
+    }
     let settled = env.is_some_and(|map| map.data.unwrap_or_default() == build::shared_env(&model));
     let now = context.now();
     let tend = Tend { context: &context, shard: &shard, model: &model, pods: &pods, settled, now };
@@ -114,7 +121,8 @@ pub async fn reconcile(object: Arc<DeserializeGuard<JitsiShard>>, context: Arc<C
     match recorders::tend(&tend).await {
         Ok(found) => groups.extend(found),
         Err(error) => {
-            groups.extend([GroupKind::Jibri, GroupKind::SipJibri].iter().filter_map(|kind| tend.before(*kind)).cloned());
+            groups
+                .extend([GroupKind::Jibri, GroupKind::SipJibri].iter().filter_map(|kind| tend.before(*kind)).cloned());
             trouble = trouble.or(Some(error));
         }
     }

@@ -20,7 +20,10 @@ use serde_json::json;
 
 use super::{Context, Error, RESYNC, guarded, write_status};
 use crate::{
-    api::{DRAIN_FINALIZER, GroupKind, GroupStatus, JitsiShard, Phase, SHARD_LABEL, SHARD_STATE_LABEL, ShardState, ShardStatus},
+    api::{
+        DRAIN_FINALIZER, GroupKind, GroupStatus, JitsiShard, Phase, SHARD_LABEL, SHARD_STATE_LABEL, ShardState,
+        ShardStatus,
+    },
     apply::{self, Live, MANAGER, apply, prune, read, write},
     build::{self, Component, Secrets, ShardInput, name, signalling_revision},
     observe::{self, OwnerState},

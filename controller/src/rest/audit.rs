@@ -239,7 +239,8 @@ fn parse(text: Option<&String>) -> Vec<Item> {
 
 /// What is left for one group beside the others.
 fn room(data: &BTreeMap<String, String>, kind: GroupKind) -> usize {
-    let others: usize = data.iter().filter(|(key, _)| *key != kind.as_str()).map(|(key, text)| key.len() + text.len()).sum();
+    let others: usize =
+        data.iter().filter(|(key, _)| *key != kind.as_str()).map(|(key, text)| key.len() + text.len()).sum();
     // Each has a quarter for sure.
     (BYTES.saturating_sub(others)).max(BYTES / 4)
 }

@@ -18,10 +18,7 @@ use axum::{
 
 pub use self::keys::{Fetch, KeyError, KeyServer, http as key_server};
 use super::{Rest, refusal::Refusal};
-use crate::{
-    jwt::{Claims, Rules, Token},
-    metrics::Metrics,
-};
+use crate::jwt::{Claims, Rules, Token};
 
 /// From where public keys come.
 pub enum Keys {
@@ -78,7 +75,8 @@ pub fn address(info: Option<&ConnectInfo<SocketAddr>>) -> Option<IpAddr> {
 /// Lets those through who may call; their claims go with the request.
 pub(super) async fn require(State(rest): State<Arc<Rest>>, mut request: Request, next: Next) -> Response {
     let Guard::Tokens(keys, rules) = &rest.guard else { return next.run(request).await };
-    match claims(&rest, keys, rules, &request).await {
+    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    match claims(&rest, keys, rules, given.as_deref()).await {
         Ok(claims) => {
             request.extensions_mut().insert(claims);
             next.run(request).await
@@ -95,11 +93,10 @@ async fn claims(
     rest: &Rest,
     keys: &Keys,
     rules: &Rules,
-    request: &Request,
+    given: Option<&str>,
 ) -> Result<Claims, (&'static str, Refusal)> {
     let no = |reason: &'static str, why: String| (reason, Refusal::Unauthorized(why));
-    let text = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let (scheme, token) = text.and_then(|text| text.split_once(' ')).unwrap_or_default();
+    let (scheme, token) = given.and_then(|text| text.split_once(' ')).unwrap_or_default();
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(no("missing", "there is no Bearer token".to_owned()));
     }
@@ -143,7 +140,7 @@ pub fn server(base: &str, ttl: Duration) -> anyhow::Result<Keys> {
 }
 
 /// Says at the start who may call, loudly if that is everybody.
-pub fn announce(guard: &Guard, _metrics: &Metrics) {
+pub fn announce(guard: &Guard) {
     match guard {
         Guard::Open => tracing::warn!(
             "PROTECTED_API is off: whoever reaches the REST port may change groups and speak for instances"

@@ -5,7 +5,7 @@ mod schedule;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-pub use self::schedule::schedule;
+pub use self::schedule::{partial, schedule};
 use super::{
     fields::Fields,
     find::Found,
@@ -231,11 +231,16 @@ pub fn whole(found: &Found, before: &GroupSpec, body: &Value, now: Timestamp) ->
     let kind = fields.text("type", 64).unwrap_or_default();
     // The groups.json that the autoscaler ships says `jvb`, which it does not understand itself.
     if !kind.eq_ignore_ascii_case(found.kind.autoscaler_type()) {
-        fields.wrong("type", &format!("Invalid type of instance: {kind}; this group is {}", found.kind.autoscaler_type()));
+        fields.wrong(
+            "type",
+            &format!("Invalid type of instance: {kind}; this group is {}", found.kind.autoscaler_type()),
+        );
     }
     let scheduled_before = view::schedule(found).is_some_and(|schedule| schedule.enabled);
     let scheduled = match body.get("scheduledScaling") {
-        None | Some(Value::Null) => scheduled_before && before.scaling.as_ref().is_none_or(|s| s.scheduled_scaling.is_none()),
+        None | Some(Value::Null) => {
+            scheduled_before && before.scaling.as_ref().is_none_or(|s| s.scheduled_scaling.is_none())
+        }
         Some(given) => given.get("enabled").and_then(Value::as_bool).unwrap_or(false),
     };
     switches(&mut own, &mut fields, scheduled);
@@ -243,8 +248,7 @@ pub fn whole(found: &Found, before: &GroupSpec, body: &Value, now: Timestamp) ->
     scaling(&mut own).grace_period = times.0.map(time);
     scaling(&mut own).protected_time = times.1.map(time);
     own.tags = fields.texts("tags", 64).unwrap_or_default();
-    for field in
-        ["id", "region", "environment", "compartmentId", "instanceConfigurationId", "cloud", "seleniumGridUrl"]
+    for field in ["id", "region", "environment", "compartmentId", "instanceConfigurationId", "cloud", "seleniumGridUrl"]
     {
         let text = fields.text(field, 1024);
         keep(&mut own, field, text.map(Value::from));

@@ -71,6 +71,11 @@ impl<'a> Fields<'a> {
         self.problems.extend(part.problems);
     }
 
+    /// Notes a problem as it is.
+    pub fn add(&mut self, problem: Problem) {
+        self.problems.push(problem);
+    }
+
     fn path(&self, field: &str) -> String {
         if self.at.is_empty() { field.to_owned() } else { format!("{}.{field}", self.at) }
     }

@@ -59,14 +59,17 @@ fn readings(name: &str) -> Vec<(Option<&str>, &str, GroupKind)> {
 pub async fn group(rest: &Rest, name: &str) -> Result<Found, Refusal> {
     let readings = readings(name);
     if readings.is_empty() {
-        let why = format!("'{name}' is not the name of a group; they are called <shard>-jvb, -jibri, -sip-jibri or -jigasi");
+        let why =
+            format!("'{name}' is not the name of a group; they are called <shard>-jvb, -jibri, -sip-jibri or -jigasi");
         return Err(Refusal::NotFound(why));
     }
     let mut reason = None;
     for (namespace, shard, kind) in readings {
         let mut named = shards_named(rest, namespace, shard).await?;
         if named.len() > 1 {
-            reason.get_or_insert(format!("there is a JitsiShard '{shard}' in several namespaces; write <namespace>.{name}"));
+            reason.get_or_insert(format!(
+                "there is a JitsiShard '{shard}' in several namespaces; write <namespace>.{name}"
+            ));
             continue;
         }
         let Some(found) = named.pop() else {
@@ -127,9 +130,8 @@ pub fn name(rest: &Rest, shard: &JitsiShard, kind: GroupKind) -> String {
 /// # Errors
 /// When its spec is invalid.
 pub fn of_shard(rest: &Rest, shard: &JitsiShard) -> Result<Vec<GroupModel>, Refusal> {
-    let model = validate::shard(shard, &rest.defaults, None).map_err(|invalid| {
-        Refusal::Failed(format!("the JitsiShard '{}' is invalid: {invalid}", shard.name_any()))
-    })?;
+    let model = validate::shard(shard, &rest.defaults, None)
+        .map_err(|invalid| Refusal::Failed(format!("the JitsiShard '{}' is invalid: {invalid}", shard.name_any())))?;
     let recorders = model.recorders.map(|recorders| recorders.group);
     let sip = model.sip_recorders.map(|recorders| recorders.group);
     let gateways = model.gateways.map(|gateways| gateways.group);

@@ -19,11 +19,8 @@ use crate::{
 /// The report of a group with these pods.
 #[must_use]
 pub fn report(found: &Found, pods: &[Pod], now: Timestamp) -> GroupReport {
-    let mut report = GroupReport {
-        group_name: found.name.clone(),
-        desired_count: view::desired(found),
-        ..GroupReport::default()
-    };
+    let mut report =
+        GroupReport { group_name: found.name.clone(), desired_count: view::desired(found), ..GroupReport::default() };
     for pod in pods {
         let one = instance(found.kind, pod, now);
         report.count += usize::from(!Instance(pod).ended());

@@ -57,8 +57,12 @@ enum Who {
 fn who(rest: &Rest, route: &str, details: &Details, caller: &Caller) -> Result<Who, Refusal> {
     let pods = rest.pods.state();
     let names = [details.instance_id.as_deref(), details.pod_name.as_deref(), details.name.as_deref()];
-    let named = |name: &&str| pods.iter().filter(move |pod| pod.metadata.name.as_deref() == Some(*name));
-    let candidates: Vec<_> = names.iter().flatten().map(|name| named(name).collect::<Vec<_>>()).find(|pods| !pods.is_empty()).unwrap_or_default();
+    let mut candidates: Vec<&Arc<Pod>> = Vec::new();
+    for name in names.into_iter().flatten() {
+        if candidates.is_empty() {
+            candidates = pods.iter().filter(|pod| pod.metadata.name.as_deref() == Some(name)).collect();
+        }
+    }
     let from = |pod: &Pod| caller.address.is_some_and(|address| calls_from(pod, address));
     let pod = match candidates.as_slice() {
         // It may have another name for itself: then its address says who it is.
@@ -167,8 +171,7 @@ fn count(rest: &Rest, route: &str, written: Result<Heard, apply::Error>) -> Resu
             Ok(())
         }
         // The pod went in between.
-        Err(apply::Error::Api { source, .. })
-            if matches!(&*source, kube::Error::Api(status) if status.is_not_found() || status.is_conflict()) =>
+        Err(apply::Error::Api { source, .. }) if matches!(&*source, kube::Error::Api(status) if status.is_not_found() || status.is_conflict()) =>
         {
             rest.metrics.rest.heard(route, Heard::Unknown);
             Ok(())

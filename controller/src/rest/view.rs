@@ -31,7 +31,8 @@ pub fn group(found: &Found) -> Group {
         _ => Map::new(),
     };
     let model = &found.model;
-    let text = |field: &str, otherwise: String| kept.get(field).and_then(Value::as_str).map_or(otherwise, str::to_owned);
+    let text =
+        |field: &str, otherwise: String| kept.get(field).and_then(Value::as_str).map_or(otherwise, str::to_owned);
     let switch = |field: &str| kept.get(field).and_then(Value::as_bool);
     let shard = &found.shard;
     let region = shard.spec.template.region.as_ref().map_or_else(|| "default".to_owned(), ToString::to_string);

@@ -100,7 +100,8 @@ async fn put(rest: &Rest, shard: &JitsiShard, own: &[GroupSpec]) -> Result<Optio
     let params = PatchParams { field_validation: Some(ValidationDirective::Strict), ..PatchParams::apply(MANAGER) };
     // What it would become is looked at first: a shard that the controller cannot understand is not looked after any more.
     let dry = PatchParams { dry_run: true, ..params.clone() };
-    let Some(would_be) = conflict(read("try the change", api.patch(&name, &dry, &Patch::Apply(&document))).await)? else {
+    let Some(would_be) = conflict(read("try the change", api.patch(&name, &dry, &Patch::Apply(&document))).await)?
+    else {
         return Ok(None);
     };
     let understood = |shard: &JitsiShard| validate::shard(shard, &rest.defaults, None);
@@ -117,9 +118,7 @@ async fn put(rest: &Rest, shard: &JitsiShard, own: &[GroupSpec]) -> Result<Optio
 fn conflict(answer: Result<JitsiShard, apply::Error>) -> Result<Option<JitsiShard>, Refusal> {
     match answer {
         Ok(shard) => Ok(Some(shard)),
-        Err(apply::Error::Api { source, .. })
-            if matches!(&*source, kube::Error::Api(status) if status.is_conflict() && owners(status).is_none()) =>
-        {
+        Err(apply::Error::Api { source, .. }) if matches!(&*source, kube::Error::Api(status) if status.is_conflict() && owners(status).is_none()) => {
             Ok(None)
         }
         Err(error) => Err(error.into()),

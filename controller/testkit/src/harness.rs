@@ -4,6 +4,29 @@
 //! [`Harness::capabilities`] before it leans on a controller. Against a cluster each harness makes a namespace of its
 //! own and removes it when dropped, so tests may run in parallel threads. Custom resource definitions are shared by all
 //! of them and stay.
+//!
+//! # Against a real cluster
+//!
+//! ```sh
+//! export KUBECONFIG_TEST=$HOME/.kube/test.config    # an administrator's, of a cluster that may be played with
+//! cargo test -p testkit --test conformance --test actors
+//! cargo test -p controller --test life -- --test-threads 4 --nocapture
+//! cargo test -p proxy --lib discovery::kube
+//! ```
+//!
+//! A control plane alone is enough, and best: etcd, kube-apiserver and kube-controller-manager on the loopback. Where no
+//! node is ready, the harness makes three that are only objects (`roompin-hollow-a` to `-c`, which stay), and the scheduler
+//! and the kubelet of [`crate::actors`] play for the pods of each test's namespace. So the real controllers are at work and
+//! pods still follow a script. Leave the controller manager's `nodelifecycle` out there, for nobody renews those nodes'
+//! leases: `--controllers='*,-nodelifecycle'`. In a cluster with nodes `life` waits for pods that really run.
+//!
+//! What a server is too old for is said and left out, not bent to fit: look for `*** SKIPPED` under `--nocapture`. A test
+//! asks with [`Harness::since`] for a version and with [`Harness::serves`] for a group.
+//!
+//! ## What was tried
+//!
+//! Kubernetes 1.20.2 with etcd 3.4.23, built from Debian's source package (`reflect2` had to be that of Debian's own
+//! package, or a server built with Go 1.19 dies at the first custom resource). SUMMARY
 
 pub mod capabilities;
 mod cluster;
@@ -254,6 +277,12 @@ impl Harness {
     {
         holds(what, span, predicate).await;
     }
+}
+
+/// Whether tests run against the double, so that a test may start with its time paused.
+#[must_use]
+pub fn on_the_double() -> bool {
+    cluster::kubeconfig().is_none()
 }
 
 /// A name that no other test has: processes differ in the random part, tests of one process in the count.

@@ -211,7 +211,7 @@ async fn nonsense_silence_and_floods_are_errors() {
     let flood = "x".repeat(2 << 20);
     for (body, why) in [
         ("{}", "its answer says nothing"),
-        ("[]", "its answer cannot be read"),
+        ("not JSON", "its answer cannot be read"),
         (r#"{"participants": "none"}"#, "its answer cannot be read"),
         (flood.as_str(), "its answer is too long"),
     ] {

@@ -76,9 +76,7 @@ async fn a_controller_that_may_not_read_nodes_works_all_the_same() {
     let controller = scene.run("one").await;
     scene.active(&["alone-jvb-0", "alone-jvb-1"]).await;
     scene.jvb(json!({"strategy": {"replicas": 1}})).await;
-    scene
-        .until("one is left", async || scene.members().await.len() == 1)
-        .await;
+    scene.until("one is left", async || scene.members().await.len() == 1).await;
     scene.settled_without_cuts(&[]).await;
     controller.end().await;
 }

@@ -111,7 +111,8 @@ impl Instances {
             if running && !world.instances.contains_key(&uid) {
                 let component = pod.labels()["app.kubernetes.io/component"].clone();
                 let stress = world.stress;
-                let new = Instance { name: pod.name_any(), ip, component, stress, since: Some(now), ..Instance::default() };
+                let new =
+                    Instance { name: pod.name_any(), ip, component, stress, since: Some(now), ..Instance::default() };
                 world.instances.insert(uid, new);
             }
         }
@@ -119,7 +120,9 @@ impl Instances {
         let mut cut = Vec::new();
         world.instances.retain(|uid, one| {
             match one.state {
-                State::Graceful if one.people == 0 && one.component == "jigasi" => one.state = State::ShuttingDown(now - SHUTTING_DOWN),
+                State::Graceful if one.people == 0 && one.component == "jigasi" => {
+                    one.state = State::ShuttingDown(now - SHUTTING_DOWN)
+                }
                 State::Graceful if one.people == 0 => one.state = State::ShuttingDown(now),
                 _ => {}
             }
@@ -262,7 +265,8 @@ impl FocusMedia for Instances {
         let mut world = self.world();
         let name = bridge.rsplit('/').next().unwrap().to_owned();
         world.told.push(Told { pod: name.clone(), word: "move" });
-        let taker = world.instances.iter().find(|(_, one)| one.name != name && !one.drain && one.state == State::Running);
+        let taker =
+            world.instances.iter().find(|(_, one)| one.name != name && !one.drain && one.state == State::Running);
         let taker = taker.map(|(uid, _)| uid.clone());
         let mut moved = 0;
         if let (Some(taker), Some(from)) = (taker, world.instances.values_mut().find(|one| one.name == name)) {

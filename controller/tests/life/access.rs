@@ -7,9 +7,10 @@ use controller::{
     apply::{Live, owned_kinds},
     build::Kinds,
 };
+use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, ResourceExt,
-    api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
+    api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
     core::GroupVersionKind,
 };
 use serde_json::{Value, json};
@@ -52,7 +53,7 @@ fn foreign(group: &str, plural: &str, kind: &str) -> Value {
 #[tokio::test(start_paused = true)]
 async fn the_role_is_exactly_what_the_code_uses() {
     if !kit::on_the_double() {
-        return kit::skip("only the double records who asks for what");
+        return kit::skipped("the record of requests", "only the double records who asks for what");
     }
     let kit = Kit::start().await;
     let (client, namespace) = (kit.client(), kit.namespace().to_owned());
@@ -93,6 +94,23 @@ async fn the_role_is_exactly_what_the_code_uses() {
     .unwrap();
     kit.shards().create(&PostParams::default(), &alone).await.unwrap();
     kit.phase("alone", Phase::Ready).await;
+
+    // Its bridges are pods of the controller's own.
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
+    for replicas in [2, 1] {
+        let patch = json!({"spec": {"jvb": {"strategy": {"replicas": replicas}}}});
+        kit.shards().patch("alone", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+        kit.eventually(&format!("{replicas} bridges"), async || {
+            let bridges = ListParams::default().labels("apps.jit.si/shard=alone,apps.jit.si/state=active");
+            pods.list(&bridges).await.unwrap().items.len() == replicas
+        })
+        .await;
+    }
+    kit.eventually("the other one is gone", async || {
+        let bridges = ListParams::default().labels("apps.jit.si/shard=alone,app.kubernetes.io/component=jvb");
+        pods.list(&bridges).await.unwrap().items.len() == 1
+    })
+    .await;
 
     // The same happens again and again, so that an event becomes a series.
     kit.scale(2).await;

@@ -18,7 +18,11 @@ fn a_bridge_is_a_pod_that_may_end() {
     assert_eq!(annotations["apps.jit.si/template-revision"], json!(bridge_revision(&model)));
     assert_eq!(annotations["cluster-autoscaler.kubernetes.io/safe-to-evict"], json!("false"));
     let unsettled = bridge(&model, &place("x", None), false).metadata.annotations.unwrap();
-    assert_ne!(unsettled["apps.jit.si/template-revision"], bridge_revision(&model), "it goes when what it read is settled");
+    assert_ne!(
+        unsettled["apps.jit.si/template-revision"],
+        bridge_revision(&model),
+        "it goes when what it read is settled"
+    );
 }
 
 #[test]
@@ -36,10 +40,16 @@ fn media_reaches_each_bridge_at_its_own_port() {
     let model = |jvb: Value| shard_model(&from_spec(&json!({"domain": "m.org", "jvb": jvb})));
     let several = model(json!({"ports": {"perNode": 3}}));
     let pod = as_workload(&bridge(&several, &place("meet-0-jvb-1", Some(10_002)), true));
-    assert_eq!(container(&pod)["ports"][0], json!({"name": "media", "containerPort": 10_002, "hostPort": 10_002, "protocol": "UDP"}));
+    assert_eq!(
+        container(&pod)["ports"][0],
+        json!({"name": "media", "containerPort": 10_002, "hostPort": 10_002, "protocol": "UDP"})
+    );
     assert_eq!(variables(&pod)["JVB_PORT"], json!("10002"));
     let affinity = serde_json::to_value(pod.pod_template()).unwrap()["spec"]["affinity"].clone();
-    assert!(affinity["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"].is_null(), "ports keep them apart");
+    assert!(
+        affinity["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"].is_null(),
+        "ports keep them apart"
+    );
     let policies = build_shard(&several, None).policies;
     let policy = policies.iter().find(|o| o.kind() == "NetworkPolicy" && o.name().ends_with("jvb")).unwrap().document();
     assert_eq!(policy["spec"]["ingress"][0]["ports"][0], json!({"port": 10_000, "endPort": 10_002, "protocol": "UDP"}));
@@ -68,7 +78,8 @@ fn a_shared_bridge_serves_all_shards_with_one_password() {
     assert_eq!(variables(&as_workload(&pod))["XMPP_SERVER"], json!("meet-0-prosody,meet-1-prosody,meet-2-prosody"));
     assert_eq!(pod.metadata.annotations.unwrap()["apps.jit.si/serves"], "meet-1,meet-2");
     let policies = build_shard(&model, None).policies;
-    let policy = policies.iter().find(|o| o.kind() == "NetworkPolicy" && o.name().ends_with("prosody")).unwrap().document();
+    let policy =
+        policies.iter().find(|o| o.kind() == "NetworkPolicy" && o.name().ends_with("prosody")).unwrap().document();
     let labels = &policy["spec"]["ingress"][0]["from"][1]["podSelector"]["matchLabels"];
     assert_eq!(labels, &json!({"apps.jit.si/jitsi": "meet", "app.kubernetes.io/component": "jvb"}));
 

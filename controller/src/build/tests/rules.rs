@@ -207,11 +207,7 @@ fn the_users_word_about_pods_counts() {
     let bridges = bridges(&shard_model(&jitsi));
     let jvb = serde_json::to_value(bridges.pod_template()).unwrap()["spec"].clone();
     assert!(jvb["affinity"].is_null(), "the default was switched off");
-    assert_eq!(
-        variables(&bridges)["JVB_ADVERTISE_IPS"],
-        json!("198.51.100.1"),
-        "a variable overrides the default"
-    );
+    assert_eq!(variables(&bridges)["JVB_ADVERTISE_IPS"], json!("198.51.100.1"), "a variable overrides the default");
 }
 
 #[test]
@@ -286,4 +282,23 @@ fn the_ways_in_lead_to_the_proxies() {
     assert_eq!(ingress["spec"]["tls"][0]["secretName"], json!("m.org-tls"), "as the earlier operator had it");
     let none = from_spec(&json!({ "domain": "m.org", "proxy": { "enabled": false } }));
     assert!(build_jitsi(&jitsi_model(&none)).all().is_empty());
+}
+
+#[test]
+fn the_sidecar_in_the_images_says_the_name_of_its_pod() {
+    use crate::build::{Component, env};
+    let mut model = shard_model(&maximal());
+    let of = |model: &ShardModel, component, name: &str| {
+        env::component(model, component, &[]).into_iter().find(|variable| variable.name == name)
+    };
+    let (id, group) = ("AUTOSCALER_SIDECAR_INSTANCE_ID", "AUTOSCALER_SIDECAR_GROUP_NAME");
+    assert_eq!(of(&model, Component::Jvb, id), None, "nobody asked for it");
+    model.variables.insert("AUTOSCALER_URL".to_owned(), "http://roompin-controller:3000".to_owned());
+    let field = of(&model, Component::Jvb, id).and_then(|one| one.value_from?.field_ref).unwrap();
+    assert_eq!(field.field_path, "metadata.name");
+    let named = of(&model, Component::Jibri, group).and_then(|one| one.value).unwrap();
+    assert_eq!(named, format!("{}-jibri", model.name));
+    assert_eq!(of(&model, Component::Prosody, id), None);
+    model.variables.insert(group.to_owned(), "mine".to_owned());
+    assert_eq!(of(&model, Component::Jibri, group), None, "the user's word stands in what all share");
 }

@@ -101,7 +101,13 @@ fn everybody_has_the_passwords_they_need_and_no_others() {
             .collect::<Vec<_>>()
     };
     let all = ["JIBRI_RECORDER_PASSWORD", "JIBRI_XMPP_PASSWORD", "JICOFO_AUTH_PASSWORD", "JVB_AUTH_PASSWORD"];
-    let kept = ["JIBRI_RECORDER_PASSWORD", "JIBRI_XMPP_PASSWORD", "JICOFO_AUTH_PASSWORD", "JIGASI_XMPP_PASSWORD", "JVB_AUTH_PASSWORD"];
+    let kept = [
+        "JIBRI_RECORDER_PASSWORD",
+        "JIBRI_XMPP_PASSWORD",
+        "JICOFO_AUTH_PASSWORD",
+        "JIGASI_XMPP_PASSWORD",
+        "JVB_AUTH_PASSWORD",
+    ];
     assert_eq!(passwords(&shard.prosody), all);
     assert_eq!(passwords(&shard.jicofo), ["JICOFO_AUTH_PASSWORD"]);
     assert_eq!(passwords(&bridges(&shard_model(&sample()))), ["JVB_AUTH_PASSWORD"]);

@@ -249,8 +249,9 @@ impl<'a> Chooser<'a> {
             let spare = self.choice.ready > self.desired.max(1);
             let empty = stand.people() == Some(0);
             let why = if stand.bridge.cordoned {
-                // Its node is to be emptied, and new conferences must not come here for ever.
-                (spare || (blocked && (self.choice.ready > 1 || empty))).then_some(reason::CORDONED)
+                // Its node is to be emptied, and new conferences must not come here for ever. The last one that takes work stays:
+                // once it is empty, an eviction may take it.
+                (spare || (blocked && self.choice.ready > 1)).then_some(reason::CORDONED)
             } else if spare {
                 Some(reason::OUTDATED)
             } else {
@@ -270,19 +271,20 @@ impl<'a> Chooser<'a> {
         }
     }
 
-    /// None takes work. If one is coming, those that drain and are empty wait for it; else one that drains is in use, and is
-    /// taken back.
+    /// None takes work. One that drains and is in use is taken back. One that may be empty is, if no other is coming; else it
+    /// waits for that one.
     fn last_one(&mut self) {
-        self.choice.hold = self.coming() > 0 || self.choice.create > 0;
+        let coming = self.coming() > 0 || self.choice.create > 0;
         let in_use = self
             .open()
             .filter(|(_, stand)| {
                 stand.state == State::Draining && stand.bridge.pod == Pod::Ready && !stand.bridge.asked
             })
-            .filter(|(_, stand)| stand.people() != Some(0))
-            .max_by_key(|(_, stand)| (stand.fits(), stand.people(), Reverse(stand.bridge.created)));
-        if let Some((place, _)) = in_use.filter(|_| !self.choice.hold) {
-            self.order(place, Order::Undrain);
+            .filter(|(_, stand)| stand.people().map_or(!coming, |people| people > 0))
+            .max_by_key(|(_, stand)| (stand.people(), stand.fits(), Reverse(stand.bridge.created)));
+        match in_use {
+            Some((place, _)) => self.order(place, Order::Undrain),
+            None => self.choice.hold = coming,
         }
     }
 
@@ -295,7 +297,7 @@ impl<'a> Chooser<'a> {
         if cordoned > 0 {
             self.choice.lasting.push(Note::warning(
                 "NodeDrainBlocked",
-                format!("{cordoned} on a cordoned node cannot be replaced, since {cause}: the last one that takes work goes when it is empty"),
+                format!("{cordoned} on a cordoned node cannot be replaced, since {cause}: the last one that takes work stays"),
             ));
         }
         if left > cordoned {
@@ -322,7 +324,9 @@ impl<'a> Chooser<'a> {
     fn blocked(&self) -> bool {
         let unschedulable = self.open().any(|(_, stand)| matches!(stand.bridge.pod, Pod::Unschedulable(_)));
         let failing = self.stands.iter().any(|stand| make::held(stand, self.now));
-        self.choice.create == 0 && self.coming() == 0 && !failing && (self.room == 0 || unschedulable)
+        // Pods that are deleted at this look make room for the next.
+        let room_comes = self.choice.orders.contains(&Order::Delete);
+        self.choice.create == 0 && self.coming() == 0 && !failing && !room_comes && (self.room == 0 || unschedulable)
     }
 }
 

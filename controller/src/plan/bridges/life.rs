@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Action, Bridge, Memory, Pod, Rules, Stand, State,
@@ -24,6 +24,8 @@ pub(super) const QUIET: Duration = Duration::from_secs(15);
 const HEARD: Duration = Duration::from_secs(10);
 /// A bridge on a lost node goes after so long: whoever was on it has been moved or has left.
 pub(super) const LOST: Duration = Duration::from_secs(300);
+/// Clocks of nodes and ours may differ by so many seconds.
+const CLOCKS: i64 = 60;
 /// Seconds that a pod gets after it was deleted, when it does not end by itself.
 const GRACE: u32 = 30;
 
@@ -195,15 +197,17 @@ impl Life<'_> {
         let fresh = self.stand.fresh;
         let ends =
             fresh.is_some_and(|report| report.graceful_shutdown == Some(true) || report.shutting_down == Some(true));
-        // Once it ends it takes no new conference: empty after that is empty for good, even if it falls silent then.
+        // Once it ends it takes no new conference: empty after that is empty for good, even if it falls silent then. Unless its
+        // process died and another was started, which has forgotten that it ends.
         let after = fresh.is_some_and(|report| report.at.is_some_and(|at| at >= stopped));
+        let again = self.stand.bridge.started.map(|started| started + SignedDuration::from_secs(CLOCKS));
+        self.memory.quiet_since = self.memory.quiet_since.filter(|quiet| again.is_none_or(|again| again <= *quiet));
         match fresh.and_then(|report| report.endpoints) {
             Some(0) if ends && after => {
-                if self.memory.quiet_since.is_none_or(|quiet| quiet < stopped) {
-                    self.memory.quiet_since = Some(self.now);
-                }
+                self.memory.quiet_since = self.memory.quiet_since.filter(|quiet| *quiet >= stopped).or(Some(self.now));
             }
-            Some(0) | None => {}
+            Some(0) if ends => {}
+            None => {}
             Some(_) => self.memory.quiet_since = None,
         }
         let empty = self.memory.quiet_since.is_some_and(|quiet| quiet >= stopped);

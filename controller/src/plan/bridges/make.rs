@@ -55,7 +55,7 @@ pub(super) fn make(
         .iter()
         .filter(|stand| since(stand.bridge.created, now) < LIVED)
         .filter_map(|stand| match stand.state {
-            State::Ended => unasked(stand).then_some(stand.bridge.attempt + 1),
+            State::Ended => unasked(stand).then_some(stand.bridge.attempt.saturating_add(1)),
             _ => (!stand.bridge.served).then_some(stand.bridge.attempt),
         })
         .max()

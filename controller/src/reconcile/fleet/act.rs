@@ -142,12 +142,7 @@ impl Work<'_> {
     }
 
     /// Tells one pod something, and forgets what it said before.
-    async fn tell(
-        &self,
-        name: &str,
-        what: &str,
-        word: impl Future<Output = Result<(), String>>,
-    ) -> Result<(), Error> {
+    async fn tell(&self, name: &str, what: &str, word: impl Future<Output = Result<(), String>>) -> Result<(), Error> {
         if let Some(member) = self.members.get(name) {
             let shard = self.tend.shard.metadata.uid.as_deref().unwrap_or_default();
             self.tend.context.fleet.ask_again(shard, self.group.kind, &member.bridge.uid);
@@ -176,7 +171,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    async fn create(&self, mut place: Place) -> Result<(), Error> {
+    async fn create(&mut self, mut place: Place) -> Result<(), Error> {
         let (tend, settled) = (self.tend, self.tend.settled);
         let pod = match (self.group.kind, &tend.model.gateways) {
             (GroupKind::Jigasi, Some(gateways)) => build::gateway(tend.model, gateways, &place, settled),
@@ -191,14 +186,14 @@ impl Work<'_> {
         let made = match write(&tend.context.leadership, &what, self.api.create(&params, &pod)).await {
             Ok(made) => made,
             // A rival made it, or an earlier try of ours whose answer was lost.
-            Err(apply::Error::Api { source, .. })
-                if matches!(&*source, kube::Error::Api(status) if status.is_already_exists()) =>
+            Err(apply::Error::Api { source, .. }) if matches!(&*source, kube::Error::Api(status) if status.is_already_exists()) =>
             {
                 return Ok(());
             }
             Err(error) => return Err(error.into()),
         };
-        tracing::info!(pod = place.name, "is made");
+        let reason = if self.group.kind == GroupKind::Jvb { "BridgeCreated" } else { "GatewayCreated" };
+        self.notes.push(Note::normal(reason, format!("{} is made.", place.name)));
         if self.group.kind == GroupKind::Jvb {
             making::hand_over(tend, &made).await?;
         }
@@ -250,9 +245,7 @@ impl Work<'_> {
                 tracing::info!(pod = name, "is deleted");
                 Ok(())
             }
-            Err(apply::Error::Api { source, .. })
-                if matches!(&*source, kube::Error::Api(status) if status.is_not_found()) =>
-            {
+            Err(apply::Error::Api { source, .. }) if matches!(&*source, kube::Error::Api(status) if status.is_not_found()) => {
                 Ok(())
             }
             Err(error) => Err(error.into()),

@@ -9,7 +9,10 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{Error, Tend, group::{Group, retired}};
+use super::{
+    Error, Tend,
+    group::{Group, retired},
+};
 use crate::{
     api::{ExposureType, GroupKind, JITSI_LABEL, JitsiShard, SHARD_LABEL},
     apply::{self, MANAGER, read, write},
@@ -41,7 +44,8 @@ pub(super) async fn group<'a>(tend: &Tend<'a>) -> Result<Option<Group<'a>>, Erro
         drain_deadline: bridges.deadline,
         stop_deadline: STOP,
         move_endpoints: bridges.move_endpoints,
-        ports: (bridges.exposure == ExposureType::HostPort).then(|| (bridges.port, bridges.port + bridges.per_node - 1)),
+        ports: (bridges.exposure == ExposureType::HostPort)
+            .then(|| (bridges.port, bridges.port + bridges.per_node - 1)),
         protect_until: super::protect_until(&numbers, tend.now),
     };
     Ok(Some(Group {
@@ -83,8 +87,7 @@ pub(super) async fn prepare(tend: &Tend<'_>, place: &mut Place) -> Result<(), Er
         Ok(made) => made,
         // Left by somebody who died before the pod was made, or by the pod of this name that is just going: then the
         // garbage collector takes it, and the next look makes another one.
-        Err(apply::Error::Api { source, .. })
-            if matches!(&*source, kube::Error::Api(status) if status.is_already_exists()) =>
+        Err(apply::Error::Api { source, .. }) if matches!(&*source, kube::Error::Api(status) if status.is_already_exists()) =>
         {
             let found = read("get a Service", api.get(&place.name)).await?;
             if !is_free(&found) {

@@ -68,8 +68,12 @@ pub(super) struct Seen<'a> {
 pub(super) async fn look<'a>(tend: &Tend<'a>, group: &Group<'_>) -> Seen<'a> {
     let pods: Vec<&Pod> = tend.pods_of(group.kind).collect();
     let mut answers = ask(tend, group.kind, &pods).await;
-    let names: Vec<&str> =
-        pods.iter().filter_map(|pod| pod.spec.as_ref()?.node_name.as_deref()).collect::<BTreeSet<_>>().into_iter().collect();
+    let names: Vec<&str> = pods
+        .iter()
+        .filter_map(|pod| pod.spec.as_ref()?.node_name.as_deref())
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect();
     let nodes = tend.context.fleet.nodes.look(tend.context, &names, tend.now).await;
     let wanted = sight::Wanted { revision: &group.revision, serves: &group.serves, settled: tend.settled };
     let bridges: Vec<Bridge> = pods
@@ -108,7 +112,11 @@ pub(super) async fn look<'a>(tend: &Tend<'a>, group: &Group<'_>) -> Seen<'a> {
         starting: plan.counts.starting,
         draining: plan.counts.draining + plan.counts.stopping,
         stress: stress(&bridges, &plan.stands, tend.now),
-        why: Some(plan.waiting.first().map_or_else(|| decision.why.clone(), |what| format!("{}; waits for {what}", decision.why))),
+        why: Some(
+            plan.waiting
+                .first()
+                .map_or_else(|| decision.why.clone(), |what| format!("{}; waits for {what}", decision.why)),
+        ),
         limited: limited(&rules, &plan, &bridges, options.max),
         ..GroupStatus::default()
     };
@@ -178,11 +186,7 @@ async fn ask(tend: &Tend<'_>, kind: GroupKind, pods: &[&Pod]) -> BTreeMap<String
 }
 
 /// Load of those that take work, as far back as the periods reach.
-fn samples(
-    tend: &Tend<'_>,
-    group: &Group<'_>,
-    bridges: &[Bridge],
-) -> Vec<Sample> {
+fn samples(tend: &Tend<'_>, group: &Group<'_>, bridges: &[Bridge]) -> Vec<Sample> {
     // As the autoscaler has it: not of one that starts, and not of one on its way out.
     let works = |bridge: &&Bridge| bridge.pod == bridges::Pod::Ready && !bridge.deleting && !is_leaving(bridge);
     let new = bridges.iter().filter(works).filter_map(|bridge| {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Pod, PodCondition};
+use k8s_openapi::api::core::v1::{ContainerState, Pod, PodCondition};
 use kube::ResourceExt;
 use serde_json::{Map, Value, json};
 
@@ -71,8 +71,9 @@ fn stands(pod: &Pod, created: Timestamp) -> bridges::Pod {
         }
         Some(_) => {
             let then = since("Ready").unwrap_or(created);
-            let waits = status.container_statuses.iter().flatten().any(|one| {
-                let waiting = one.state.as_ref().and_then(|state| state.waiting.as_ref());
+            // Its own process, not one that a user put beside it: people may be on a bridge whose neighbour crashes.
+            let waits = process(pod).is_some_and(|state| {
+                let waiting = state.waiting.as_ref();
                 waiting.is_some_and(|waiting| waiting.reason.as_deref() == Some("CrashLoopBackOff"))
             });
             if condition(pod, "Ready").is_some_and(|one| one.status == "True") {
@@ -84,6 +85,18 @@ fn stands(pod: &Pod, created: Timestamp) -> bridges::Pod {
             }
         }
     }
+}
+
+/// How the process of the instance itself is: that of the first container.
+fn process(pod: &Pod) -> Option<&ContainerState> {
+    let name = &pod.spec.as_ref()?.containers.first()?.name;
+    let all = pod.status.as_ref()?.container_statuses.as_ref()?;
+    all.iter().find(|one| one.name == *name)?.state.as_ref()
+}
+
+/// Since when that process runs.
+fn started(pod: &Pod) -> Option<Timestamp> {
+    Some(process(pod)?.running.as_ref()?.started_at.as_ref()?.0)
 }
 
 fn media_port(pod: &Pod) -> Option<i32> {
@@ -112,6 +125,7 @@ pub(super) fn bridge(
         uid: pod.uid().unwrap_or_default(),
         created,
         attempt: annotation(pod, ATTEMPT).and_then(|text| text.parse().ok()).unwrap_or_default(),
+        started: started(pod),
         served: stands == bridges::Pod::Ready
             || answer.is_some()
             || written.is_some()
@@ -209,4 +223,34 @@ fn is_news(before: Option<&Report>, now: &Report) -> bool {
     }
     let same = Report { at: None, ..before.clone() } == Report { at: None, ..now.clone() };
     !same && before.at.zip(now.at).is_none_or(|(before, now)| super::memory::age(now, before) >= NEWS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(own: &Value, beside: &Value) -> Bridge {
+        let pod = serde_json::from_value(json!({
+            "metadata": { "name": "x-jvb-0", "creationTimestamp": "2026-01-01T00:00:00Z" },
+            "spec": { "containers": [{ "name": "jvb" }, { "name": "agent" }] },
+            "status": { "phase": "Running", "containerStatuses": [
+                { "name": "agent", "image": "", "imageID": "", "ready": false, "restartCount": 9, "state": beside },
+                { "name": "jvb", "image": "", "imageID": "", "ready": true, "restartCount": 1, "state": own },
+            ] },
+        }));
+        let wanted = Wanted { revision: "r", serves: &[], settled: true };
+        bridge(&pod.expect("a pod"), None, &wanted, &BTreeMap::new())
+    }
+
+    /// People are on a bridge whose neighbour in the pod crashes: it must not be taken for one without a process.
+    #[test]
+    fn only_its_own_process_counts() {
+        let runs = json!({ "running": { "startedAt": "2026-01-01T00:05:00Z" } });
+        let crashes = json!({ "waiting": { "reason": "CrashLoopBackOff" } });
+        let (fine, broken) = (seen(&runs, &crashes), seen(&crashes, &runs));
+        assert!(matches!(fine.pod, bridges::Pod::Starting(_)), "{:?}", fine.pod);
+        assert_eq!(fine.started, "2026-01-01T00:05:00Z".parse().ok());
+        assert!(matches!(broken.pod, bridges::Pod::Crashing(_)), "{:?}", broken.pod);
+        assert_eq!(broken.started, None);
+    }
 }

@@ -43,8 +43,7 @@ pub(super) async fn write(tend: &Tend<'_>, mut groups: Vec<GroupStatus>) -> Resu
     let what = format!("write the groups of JitsiShard {name}");
     let patch = Patch::Apply(&document);
     match apply::write(&tend.context.leadership, &what, api.patch_status(&name, &params, &patch)).await {
-        Err(apply::Error::Api { source, .. })
-            if matches!(&*source, kube::Error::Api(status) if status.is_not_found()) =>
+        Err(apply::Error::Api { source, .. }) if matches!(&*source, kube::Error::Api(status) if status.is_not_found()) =>
         {
             return Ok(());
         }
@@ -92,9 +91,8 @@ mod tests {
             ..Default::default()
         };
         let before = [group(2, "0.50")];
-        let due = |now: &[GroupStatus], written: Option<i64>, second| {
-            is_due(&before, now, |_| written.map(at), at(second))
-        };
+        let due =
+            |now: &[GroupStatus], written: Option<i64>, second| is_due(&before, now, |_| written.map(at), at(second));
         assert!(!due(&before, None, 0));
         assert!(due(&[group(2, "0.51")], None, 0), "a new leader does not know when it was written");
         assert!(!due(&[group(2, "0.51")], Some(0), 59));

@@ -32,8 +32,7 @@ impl Step<'_> {
                 .map(|group| Counts { desired: group.desired, ready: group.ready })
                 .or_else(|| observe::counts(&self.live, &name, component))
         };
-        let (bridges, recorders) =
-            (counts(GroupKind::Jvb, Component::Jvb), counts(GroupKind::Jibri, Component::Jibri));
+        let (bridges, recorders) = (counts(GroupKind::Jvb, Component::Jvb), counts(GroupKind::Jibri, Component::Jibri));
         let mut phase = shard::phase(view, &drain.progress);
         let mut waiting_for = match &drain.progress {
             Progress::Waiting(why) => Some(why.clone()),

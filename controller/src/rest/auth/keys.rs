@@ -140,7 +140,8 @@ impl KeyServer {
             cache.flights.remove(&kid);
             cache.keep(kid, found, now, this.ttl)
         });
-        let answer = async move { task.await.unwrap_or_else(|_| Err(KeyError::Unreachable("it broke off".to_owned()))) };
+        let answer =
+            async move { task.await.unwrap_or_else(|_| Err(KeyError::Unreachable("it broke off".to_owned()))) };
         answer.boxed().shared()
     }
 }

@@ -103,18 +103,7 @@ fn period(one: &mut Fields<'_>) -> (PeriodSpec, Map<String, Value>) {
     let mut options = OptionsSpec::default();
     let mut others = Map::new();
     if let Some(mut part) = one.part("scalingOptions") {
-        options = OptionsSpec {
-            min_desired: part.int("minDesired", COUNT),
-            max_desired: part.int("maxDesired", COUNT),
-            desired_count: part.int("desiredCount", COUNT),
-            scale_up_quantity: part.int("scaleUpQuantity", QUANTITY),
-            scale_down_quantity: part.int("scaleDownQuantity", QUANTITY),
-            scale_up_threshold: part.number("scaleUpThreshold"),
-            scale_down_threshold: part.number("scaleDownThreshold"),
-            scale_period: part.int("scalePeriod", PERIOD),
-            scale_up_periods_count: part.int("scaleUpPeriodsCount", PERIODS),
-            scale_down_periods_count: part.int("scaleDownPeriodsCount", PERIODS),
-        };
+        options = partial(&mut part);
         others = part.others(&[
             "minDesired",
             "maxDesired",
@@ -141,4 +130,20 @@ fn period(one: &mut Fields<'_>) -> (PeriodSpec, Map<String, Value>) {
         scaling_options: options,
     };
     (period, others)
+}
+
+/// Numbers any of which may be left out.
+pub fn partial(part: &mut Fields<'_>) -> OptionsSpec {
+    OptionsSpec {
+        min_desired: part.int("minDesired", COUNT),
+        max_desired: part.int("maxDesired", COUNT),
+        desired_count: part.int("desiredCount", COUNT),
+        scale_up_quantity: part.int("scaleUpQuantity", QUANTITY),
+        scale_down_quantity: part.int("scaleDownQuantity", QUANTITY),
+        scale_up_threshold: part.number("scaleUpThreshold"),
+        scale_down_threshold: part.number("scaleDownThreshold"),
+        scale_period: part.int("scalePeriod", PERIOD),
+        scale_up_periods_count: part.int("scaleUpPeriodsCount", PERIODS),
+        scale_down_periods_count: part.int("scaleDownPeriodsCount", PERIODS),
+    }
 }

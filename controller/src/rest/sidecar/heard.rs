@@ -218,17 +218,21 @@ mod tests {
         let report = bridge.report(None, at(0)).unwrap();
         assert_eq!((report.stress, report.endpoints, report.conferences), (Some(0.25), Some(20), Some(4)));
         assert_eq!((report.drain, report.healthy, report.busy), (Some(false), Some(true), None));
-        let recorder = heard(json!({"jibriId": "a", "status": {"busyStatus": "BUSY", "health": {"healthStatus": "UNHEALTHY"}}}));
+        let recorder =
+            heard(json!({"jibriId": "a", "status": {"busyStatus": "BUSY", "health": {"healthStatus": "UNHEALTHY"}}}));
         let report = recorder.report(None, at(0)).unwrap();
         assert_eq!((report.busy, report.healthy, report.stress), (Some(Busy::Busy), Some(false), None));
-        let gateway = heard(json!({"stress_level": 1.5, "participants": 3, "conferences": 2, "graceful_shutdown": true}));
+        let gateway =
+            heard(json!({"stress_level": 1.5, "participants": 3, "conferences": 2, "graceful_shutdown": true}));
         let report = gateway.report(None, at(0)).unwrap();
         assert_eq!((report.stress, report.endpoints, report.graceful_shutdown), (Some(1.5), Some(3), Some(true)));
     }
 
     #[test]
     fn nothing_is_not_a_report() {
-        for stats in [json!({}), json!(null), json!("x"), json!([1]), json!({"unknown": 1}), json!({"stress_level": -1})] {
+        for stats in
+            [json!({}), json!(null), json!("x"), json!([1]), json!({"unknown": 1}), json!({"stress_level": -1})]
+        {
             assert_eq!(heard(stats.clone()).report(None, at(0)), None, "{stats}");
         }
         let failed = Heard::of(&json!({
@@ -241,7 +245,8 @@ mod tests {
 
     #[test]
     fn only_what_matters_is_written_again() {
-        let before = heard(json!({"stress_level": 0.50, "participants": 5, "drain": false})).report(None, at(0)).unwrap();
+        let before =
+            heard(json!({"stress_level": 0.50, "participants": 5, "drain": false})).report(None, at(0)).unwrap();
         let again = |stats: Value, seconds: i64| heard(stats).report(Some(&before), at(seconds)).is_some();
         assert!(!again(json!({"stress_level": 0.52, "participants": 9, "drain": false}), 44));
         assert!(again(json!({"stress_level": 0.52, "participants": 9, "drain": false}), 45), "it lives");
@@ -269,9 +274,8 @@ mod tests {
 
     #[test]
     fn a_reconfiguration_counts_from_its_request_on() {
-        let done = |date: &str| {
-            Heard::of(&json!({"instance": {"instanceId": "a"}, "reconfigureComplete": date})).unwrap()
-        };
+        let done =
+            |date: &str| Heard::of(&json!({"instance": {"instanceId": "a"}, "reconfigureComplete": date})).unwrap();
         let asked = "2026-11-21T18:00:00.000Z";
         assert!(done(asked).reconfigured_since(asked));
         assert!(done("2026-11-21T18:00:01.000Z").reconfigured_since(asked));

@@ -15,9 +15,17 @@ pub(super) fn groups(shard: &JitsiShard, manager: &str) -> Vec<GroupSpec> {
     let Some(fields) = entry.and_then(|entry| entry.fields_v1.as_ref()) else { return Vec::new() };
     let Ok(live) = serde_json::to_value(shard) else { return Vec::new() };
     let Some(own) = part(&fields.0, &live) else { return Vec::new() };
-    // One that cannot be read any more is of no use; applying without it gives it up.
     let groups = own.pointer("/spec/groups").and_then(Value::as_array).cloned().unwrap_or_default();
-    groups.into_iter().filter_map(|group| serde_json::from_value(group).ok()).collect()
+    groups.into_iter().filter_map(read).collect()
+}
+
+/// A word of which somebody took half is no word of ours any more.
+fn read(mut group: Value) -> Option<GroupSpec> {
+    if let Ok(whole) = serde_json::from_value(group.clone()) {
+        return Some(whole);
+    }
+    group.as_object_mut()?.remove("desired");
+    serde_json::from_value(group).ok()
 }
 
 /// The part of `live` that `fields` (in the form of `fieldsV1`) names.
@@ -98,5 +106,17 @@ mod tests {
         assert_eq!(jvb.kept, Some(json!({"cloud": "x"})));
         assert_eq!(jvb.desired.as_ref().unwrap().count, 3);
         assert_eq!(groups(&shard, "somebody"), []);
+
+        // Somebody took the number and left the time.
+        let mut half = shard.clone();
+        for entry in half.metadata.managed_fields.as_mut().unwrap() {
+            let fields = &mut entry.fields_v1.as_mut().unwrap().0;
+            if let Some(desired) = fields.pointer_mut("/f:spec/f:groups/k:{\"kind\":\"jvb\"}/f:desired") {
+                *desired = json!({"f:saidAt": {}});
+            }
+        }
+        let own = groups(&half, "roompin-rest");
+        let jvb = own.iter().find(|group| group.kind == crate::api::GroupKind::Jvb).unwrap();
+        assert_eq!((jvb.min_desired, &jvb.desired), (Some(1), &None));
     }
 }

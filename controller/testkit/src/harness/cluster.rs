@@ -88,7 +88,30 @@ pub(super) fn understood(mut crds: Vec<Value>, minor: u32) -> Vec<Value> {
             );
         }
     }
+    if minor < 21 {
+        // 1.20 takes a definition with such a field for one without any schema when something is applied.
+        let loosened: usize = crds.iter_mut().map(loosen).sum();
+        if loosened > 0 {
+            skipped(&format!("x-kubernetes-int-or-string ({loosened})"), "this server may hold anything in its place");
+        }
+    }
     crds
+}
+
+/// Lets fields of int-or-string hold anything; answers how many that are.
+fn loosen(document: &mut Value) -> usize {
+    match document {
+        Value::Object(map) => {
+            let here = map.remove("x-kubernetes-int-or-string").is_some();
+            if here {
+                map.retain(|key, _| key == "description");
+                map.insert("x-kubernetes-preserve-unknown-fields".into(), json!(true));
+            }
+            usize::from(here) + map.values_mut().map(loosen).sum::<usize>()
+        }
+        Value::Array(list) => list.iter_mut().map(loosen).sum(),
+        _ => 0,
+    }
 }
 
 /// Takes a field out of a document wherever it stands; answers how often that was.

@@ -8,6 +8,7 @@ use crate::kit::*;
 async fn a_schema_says_which_field_is_wrong() {
     let h = start_with_things().await;
     let api = h.api();
+    let exact = h.since(23, "reasons and list indices in a schema's refusals");
     for (spec, field, reason, says) in [
         (json!({"size": 0}), "spec.size", "FieldValueInvalid", "should be greater than or equal to 1"),
         (json!({"size": 101}), "spec.size", "FieldValueInvalid", "should be less than or equal to 100"),
@@ -24,7 +25,7 @@ async fn a_schema_says_which_field_is_wrong() {
         let refused = api.post(THINGS, &thing("bad", spec.clone())).await.refused(422, "Invalid");
         let cause = causes(&refused).into_iter().find(|(f, _)| f == field);
         let cause = cause.unwrap_or_else(|| panic!("{spec}: {refused}"));
-        assert!(reason.is_empty() || cause.1 == reason, "{spec}: {refused}");
+        assert!(reason.is_empty() || cause.1 == reason || !exact, "{spec}: {refused}");
         // A server may add that it did not get as far as the rules, so this is not all of the message.
         assert!(message(&refused).starts_with("Thing.conformance.roompin.test \"bad\" is invalid: "), "{refused}");
         assert!(message(&refused).contains(&format!("{field}: ")), "{spec}: {refused}");
@@ -94,10 +95,14 @@ async fn status_is_validated_too() {
     api.post(THINGS, &thing("t", json!({}))).await.ok();
     let bad = json!({"status": {"conditions": [{"type": "Ready"}]}});
     let refused = api.patch(&path, MERGE, &bad).await.refused(422, "Invalid");
-    assert!(causes(&refused).iter().any(|(field, _)| field == "status.conditions[0].status"), "{refused}");
+    if h.since(23, "reasons and list indices in a schema's refusals") {
+        assert!(causes(&refused).iter().any(|(field, _)| field == "status.conditions[0].status"), "{refused}");
+    }
     let twice =
         json!({"status": {"conditions": [{"type": "Ready", "status": "True"}, {"type": "Ready", "status": "False"}]}});
-    api.patch(&path, MERGE, &twice).await.refused(422, "Invalid");
+    if h.since(25, "list keys checked in a status") {
+        api.patch(&path, MERGE, &twice).await.refused(422, "Invalid");
+    }
 }
 
 #[tokio::test]
@@ -192,4 +197,19 @@ async fn built_in_kinds_have_required_fields() {
         json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}, "spec": {"selector": {"a": "b"}}});
     let refused = api.post("v1/services", &portless).await.refused(422, "Invalid");
     assert!(causes(&refused).iter().any(|(f, _)| f == "spec.ports"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_stateful_sets_pods_are_checked_when_they_are_made() {
+    let h = start().await;
+    let api = h.api();
+    let mut broken = deployment("d");
+    broken["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "v", "mountPath": "/v"}]);
+    let refused = api.post("apps/v1/deployments", &broken).await.refused(422, "Invalid");
+    let field = "spec.template.spec.containers[0].volumeMounts[0].name";
+    assert!(causes(&refused).iter().any(|(f, _)| f == field), "{refused}");
+    broken["kind"] = json!("StatefulSet");
+    broken["spec"].as_object_mut().expect("a spec").remove("paused");
+    broken["spec"]["serviceName"] = json!("d");
+    api.post("apps/v1/statefulsets", &broken).await.ok();
 }
