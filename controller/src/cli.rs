@@ -95,9 +95,6 @@ pub struct Run {
     /// Where health and metrics are served.
     #[arg(long, value_name = "IP:PORT", default_value = "0.0.0.0:9091", env = "ROOMPIN_LISTEN")]
     pub listen: SocketAddr,
-    /// Port of webhooks and groups, under the name that jibri-pod-controller gave it.
-    #[arg(long, hide = true, value_name = "PORT", env = "PORT")]
-    pub port: Option<u16>,
     /// The namespace that the controller runs in.
     #[arg(long, hide = true, value_name = "NAMESPACE", env = "POD_NAMESPACE")]
     pub pod_namespace: Option<String>,

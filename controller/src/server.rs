@@ -74,12 +74,18 @@ pub async fn run(
     let (stopped, writers_stopped) = tokio::sync::oneshot::channel::<()>();
 
     let http = tokio::spawn(http::serve(listener, metrics.clone(), leadership.clone(), on(ended.clone())));
+    // Both those who make recorders and those who hear them have to know it.
+    let mut defaults = options.defaults.clone();
+    if let Some(url) = &options.webhook_url {
+        let name = format!("{}-webhook", options.lease_name);
+        defaults.webhook = secret::webhook(&client, &options.lease_namespace, &name, url).await;
+    }
     rest::auth::announce(&guard);
     let (rest, filled) = Rest::new(rest::Parts {
         client: client.clone(),
         namespace: options.namespace.clone(),
         metrics: metrics.clone(),
-        defaults: options.defaults.clone(),
+        defaults: defaults.clone(),
         guard,
         settings: options.rest.clone(),
         clock: Box::new(Timestamp::now),
@@ -91,11 +97,6 @@ pub async fn run(
     let electing = tokio::spawn(elector.run(async {
         let _ = writers_stopped.await;
     }));
-    let mut defaults = options.defaults.clone();
-    if let Some(url) = &options.webhook_url {
-        let name = format!("{}-webhook", options.lease_name);
-        defaults.webhook = secret::webhook(&client, &options.lease_namespace, &name, url).await;
-    }
     let context = Arc::new(Context {
         events: Events::new(client.clone(), Some(options.identity.clone()), leadership.clone()),
         media: Box::new(HttpMedia::new().context("the HTTP client")?),

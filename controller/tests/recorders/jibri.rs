@@ -110,9 +110,16 @@ impl Jibris {
     /// Pods come, get an address, and go; recorders report when their time has come.
     pub(crate) async fn live(self, api: Api<Pod>, selector: &'static str, now: impl Fn() -> Timestamp) {
         loop {
-            let list = api.list(&ListParams::default().labels(selector)).await.map(|list| list.items);
-            for pod in list.unwrap_or_default() {
-                self.meet(&pod, now());
+            let params = ListParams::default().labels(selector);
+            if let Ok(list) = api.list(&params).await {
+                // Whose pod is gone reports no more; what it did is remembered.
+                let there: BTreeSet<_> = list.items.iter().filter_map(ResourceExt::uid).collect();
+                self.all().recorders.values_mut().filter(|jibri| !there.contains(&jibri.uid)).for_each(|jibri| {
+                    jibri.path = None;
+                });
+                for pod in &list.items {
+                    self.meet(pod, now());
+                }
             }
             self.report(now()).await;
             tokio::time::sleep(Duration::from_secs(1)).await;

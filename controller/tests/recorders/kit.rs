@@ -14,14 +14,11 @@ use controller::{
     server::lead,
     validate::Defaults,
 };
-use futures_util::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Client, ResourceExt,
     api::{ListParams, Patch, PatchParams},
-    core::DeserializeGuard,
-    runtime::{WatchStreamExt, reflector, watcher},
 };
 use serde_json::json;
 use testkit::{Actors, Harness};
@@ -54,32 +51,23 @@ pub(crate) fn needs_the_double() -> bool {
     cluster
 }
 
-/// The stores that webhooks look into, kept up to date by a watch.
+/// What webhooks look into, kept up to date by a watch.
 pub(crate) fn rest(
     client: Client,
     namespace: Option<&str>,
     defaults: Defaults,
     clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
 ) -> (Arc<Rest>, Vec<JoinHandle<()>>) {
-    let (pods, pod_writer) = reflector::store();
-    let (shards, shard_writer) = reflector::store();
-    let of_pods: Api<Pod> =
-        namespace.map_or_else(|| Api::all(client.clone()), |name| Api::namespaced(client.clone(), name));
-    let of_shards: Api<DeserializeGuard<JitsiShard>> =
-        namespace.map_or_else(|| Api::all(client.clone()), |name| Api::namespaced(client.clone(), name));
-    let labelled = watcher::Config::default().labels("apps.jit.si/shard");
-    let tasks = vec![
-        tokio::spawn(watcher(of_pods, labelled).default_backoff().reflect(pod_writer).for_each(|_| async {})),
-        tokio::spawn(
-            watcher(of_shards, watcher::Config::default())
-                .default_backoff()
-                .reflect(shard_writer)
-                .for_each(|_| async {}),
-        ),
-    ];
-    let namespace = namespace.map(str::to_owned);
-    let rest = Rest { client, namespace, pods, shards, metrics: Arc::new(Metrics::new()), defaults, clock };
-    (Arc::new(rest), tasks)
+    let (rest, filled) = Rest::new(rest::Parts {
+        client,
+        namespace: namespace.map(str::to_owned),
+        metrics: Arc::new(Metrics::new()),
+        defaults,
+        guard: rest::auth::Guard::Open,
+        settings: rest::Settings::default(),
+        clock,
+    });
+    (rest, vec![tokio::spawn(filled)])
 }
 
 impl Kit {
@@ -170,16 +158,17 @@ impl Kit {
         .await;
     }
 
+    /// They become so, and stay so. Looked at every few seconds: each look lists pods, and there are minutes of them.
     pub(crate) async fn stay(&self, wanted: &str, time: Duration) {
         self.are(wanted).await;
-        self.harness
-            .holds(&format!("recorders stay '{wanted}'"), time, || async {
-                let all = self.recorder_labels().await;
-                let mut words: Vec<_> = all.values().cloned().collect();
-                words.sort();
-                if words.join(" ") == wanted { Ok(()) } else { Err(format!("{all:?}")) }
-            })
-            .await;
+        let end = tokio::time::Instant::now() + time;
+        while tokio::time::Instant::now() < end {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            let all = self.recorder_labels().await;
+            let mut words: Vec<_> = all.values().cloned().collect();
+            words.sort();
+            assert_eq!(words.join(" "), wanted, "{all:?}");
+        }
     }
 
     /// One that is idle is taken.
