@@ -193,6 +193,13 @@ fn cordoned_nodes_are_left_when_all_replacements_work() {
 }
 
 #[test]
+fn one_that_is_taken_back_must_take_work_before_the_cordoned_one_goes() {
+    let all = [cordoned(0, 25), draining(1, 0, 0, 6)];
+    assert_eq!(done(&look(&rules(1, 9), &all, 0)), ["remember x-jvb-1 ", "undrain x-jvb-1"]);
+    assert_eq!(drained(&look(&rules(1, 9), &[cordoned(0, 25), bridge(1, 0, 6)], 0)), ["x-jvb-0"]);
+}
+
+#[test]
 fn with_no_room_a_cordoned_one_goes_unless_it_is_the_last() {
     assert_eq!(drained(&look(&rules(2, 2), &[cordoned(0, 3), bridge(1, 0, 5)], 0)), ["x-jvb-0"]);
     let last = look(&rules(1, 1), &[cordoned(0, 3)], 0);
