@@ -122,7 +122,7 @@ impl<'a> Chooser<'a> {
         for (place, stand) in self.open().collect::<Vec<_>>() {
             match stand.state {
                 State::Stuck => self.order(place, self.away(stand, reason::UNREADY)),
-                State::Starting if !stand.fits() && !stand.bridge.served => {
+                State::Starting if !stand.fits() && !stand.served() => {
                     self.order(place, self.away(stand, unfit(stand)));
                 }
                 _ => {}
@@ -338,7 +338,7 @@ fn unfit(stand: &Stand<'_>) -> &'static str {
 
 /// Unknown is more than any number.
 fn people(stand: &Stand<'_>) -> u64 {
-    if stand.state == State::Starting && !stand.bridge.served { 0 } else { stand.people().unwrap_or(u64::MAX) }
+    if stand.state == State::Starting && !stand.served() { 0 } else { stand.people().unwrap_or(u64::MAX) }
 }
 
 fn total<T>(items: impl Iterator<Item = T>) -> i32 {

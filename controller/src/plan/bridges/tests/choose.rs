@@ -230,8 +230,11 @@ fn one_that_never_gets_ready_is_replaced() {
     let plan = look(&rules(1, 2), std::slice::from_ref(&stuck), 900);
     assert_eq!(done(&plan), ["remember x-jvb-0 drain", "drain x-jvb-0", "create x-jvb-1"]);
     assert_eq!(memory_of(&plan, "x-jvb-0").reason.as_deref(), Some(reason::UNREADY));
-    (stuck.served, stuck.report) = (false, None);
-    assert_eq!(done(&look(&rules(1, 2), &[stuck], 900)), ["delete x-jvb-0 30", "create x-jvb-1"]);
+    (stuck.served, stuck.report, stuck.started) = (false, None, Some(at(0)));
+    assert_eq!(done(&look(&rules(1, 2), std::slice::from_ref(&stuck), 900)), ["delete x-jvb-0 30", "create x-jvb-1"]);
+    // It stopped being ready after its process had started: it was ready in between, though nobody looked.
+    stuck.started = Some(at(-35));
+    assert_eq!(done(&look(&rules(1, 2), &[stuck], 900))[0], "remember x-jvb-0 drain");
 }
 
 #[test]
