@@ -34,6 +34,7 @@ async fn the_emptiest_bridge_goes_when_its_last_conference_has_ended() {
     let bridges = scene.kit.instances();
     bridges.set("alone-jvb-0", |one| one.people = 9);
     bridges.set("alone-jvb-1", |one| one.people = 2);
+    scene.heard().await;
     scene.jvb(json!({"strategy": {"replicas": 1}})).await;
     scene.label("alone-jvb-1", "draining").await;
     scene.pause(3 * MINUTE).await;
@@ -60,6 +61,7 @@ async fn a_drain_is_taken_back_before_a_bridge_is_made() {
         bridges.set(name, |one| one.people = 5);
     }
     let uids = scene.uids().await;
+    scene.heard().await;
     scene.jvb(json!({"strategy": {"replicas": 1}})).await;
     let drained = scene.one_with_label("draining").await;
     scene.jvb(json!({"strategy": {"replicas": 2}})).await;
@@ -102,6 +104,7 @@ async fn past_the_deadline_people_are_cut_and_an_event_says_so() {
     let bridges = scene.kit.instances();
     bridges.set("alone-jvb-0", |one| one.people = 9);
     bridges.set("alone-jvb-1", |one| one.people = 4);
+    scene.heard().await;
     scene.jvb(json!({"strategy": {"replicas": 1}})).await;
     scene.label("alone-jvb-1", "draining").await;
     scene.gone("alone-jvb-1").await;
@@ -122,6 +125,7 @@ async fn people_are_moved_where_that_is_asked_for() {
     let bridges = scene.kit.instances();
     bridges.set("alone-jvb-0", |one| one.people = 9);
     bridges.set("alone-jvb-1", |one| one.people = 4);
+    scene.heard().await;
     scene.jvb(json!({"strategy": {"replicas": 1}})).await;
     scene.gone("alone-jvb-1").await;
     assert!(bridges.told("alone-jvb-1").contains(&"move"), "{:?}", bridges.told("alone-jvb-1"));
@@ -130,9 +134,9 @@ async fn people_are_moved_where_that_is_asked_for() {
     controller.end().await;
 }
 
-/// Somebody writes `apps.jit.si/drain: "true"` on a pod: it drains, and another one takes its place. Taken off: it works again.
+/// Somebody writes `apps.jit.si/drain: "true"` on a pod: it drains, and another one takes its place.
 #[tokio::test(start_paused = true)]
-async fn one_that_people_drain_stays_drained_until_they_say_otherwise() {
+async fn one_that_people_drain_is_replaced() {
     let scene = Scene::start(json!({"jvb": {"strategy": {"replicas": 1}}})).await;
     let controller = scene.run("one").await;
     scene.active(&["alone-jvb-0"]).await;
@@ -143,7 +147,12 @@ async fn one_that_people_drain_stays_drained_until_they_say_otherwise() {
     scene.label("alone-jvb-0", "draining").await;
     assert!(bridges.get("alone-jvb-0").unwrap().drain);
     scene.annotate("alone-jvb-0", json!({"apps.jit.si/drain": null})).await;
+    // There is another one by now, so it goes on as one too many, and ends when it is empty.
     scene.pause(MINUTE).await;
+    assert_eq!(bridges.told("alone-jvb-0"), ["drain"]);
+    bridges.set("alone-jvb-0", |one| one.people = 0);
+    scene.gone("alone-jvb-0").await;
+    scene.active(&["alone-jvb-1"]).await;
     scene.settled_without_cuts(&[]).await;
     controller.end().await;
 }
@@ -195,6 +204,7 @@ async fn a_gateway_is_told_once_and_ends_with_its_last_call() {
     let all = scene.kit.instances();
     all.set("alone-jigasi-0", |one| one.people = 1);
     all.set("alone-jigasi-1", |one| one.people = 3);
+    scene.heard().await;
     scene.spec(json!({"jigasi": {"strategy": {"replicas": 1}}})).await;
     scene.label("alone-jigasi-0", "stopping").await;
     scene.pause(3 * MINUTE).await;
@@ -222,6 +232,7 @@ async fn one_that_has_ended_but_for_its_container_is_deleted() {
     let bridges = scene.kit.instances();
     bridges.set("alone-jvb-0", |one| one.people = 1);
     bridges.set("alone-jvb-1", |one| one.zombie = true);
+    scene.heard().await;
     scene.jvb(json!({"strategy": {"replicas": 1}})).await;
     scene.gone("alone-jvb-1").await;
     scene.settled_without_cuts(&[]).await;

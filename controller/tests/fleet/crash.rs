@@ -24,6 +24,8 @@ async fn life_of_a_drain(scene: &Scene, stage: &AtomicU32) {
         scene.active(&["alone-jvb-0", "alone-jvb-1"]).await;
         bridges.set("alone-jvb-0", |one| one.people = 9);
         bridges.set("alone-jvb-1", |one| one.people = 2);
+        // Whoever leads next has to hear it too, so the order comes only after that.
+        scene.heard().await;
         scene.jvb(json!({"strategy": {"replicas": 1}})).await;
         stage.store(1, Relaxed);
     }

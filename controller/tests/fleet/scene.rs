@@ -133,6 +133,11 @@ impl Scene {
             .await;
     }
 
+    /// Long enough for the controller to have heard who is where.
+    pub(crate) async fn heard(&self) {
+        tokio::time::sleep(Duration::from_secs(22)).await;
+    }
+
     /// A while in which nothing may happen: short where time is real.
     pub(crate) async fn pause(&self, time: Duration) {
         let time = if kit::on_the_double() { time } else { time.min(Duration::from_secs(25)) };
