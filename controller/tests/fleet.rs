@@ -224,7 +224,7 @@ async fn a_gateway_is_told_once_and_ends_with_its_last_call() {
 #[tokio::test(start_paused = true)]
 async fn one_that_has_ended_but_for_its_container_is_deleted() {
     if !kit::on_the_double() {
-        return kit::skip("it takes minutes");
+        return kit::skipped("this test", "it takes minutes");
     }
     let scene = Scene::start(json!({"jvb": {"strategy": {"replicas": 2}}})).await;
     let controller = scene.run("one").await;
@@ -243,7 +243,7 @@ async fn one_that_has_ended_but_for_its_container_is_deleted() {
 #[tokio::test(start_paused = true)]
 async fn a_second_look_writes_nothing() {
     if !kit::on_the_double() {
-        return kit::skip("only the double records who writes");
+        return kit::skipped("this test", "only the double records who writes");
     }
     let scene = Scene::start(json!({"jvb": {"strategy": {"replicas": 2}}})).await;
     let controller = scene.run("one").await;

@@ -99,7 +99,7 @@ async fn die_after(writes: u32, lost: bool) -> bool {
 #[test]
 fn whenever_it_dies_in_a_drain_the_next_one_carries_on() {
     if !kit::on_the_double() {
-        return kit::skip("crash points need the double");
+        return kit::skipped("this test", "crash points need the double");
     }
     let writes = block_on(undisturbed());
     assert!(writes > 25 && writes < 300, "{writes} writes");

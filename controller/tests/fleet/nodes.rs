@@ -20,7 +20,7 @@ async fn node_of(scene: &Scene, pod: &str) -> String {
 #[tokio::test(start_paused = true)]
 async fn a_bridge_on_a_cordoned_node_gives_way_to_one_elsewhere() {
     if !kit::on_the_double() {
-        return kit::skip("nodes of a cluster are not ours to cordon");
+        return kit::skipped("this test", "nodes of a cluster are not ours to cordon");
     }
     let scene = Scene::start(json!({"jvb": {"strategy": {"replicas": 1}}})).await;
     let controller = scene.run("one").await;
@@ -45,7 +45,7 @@ async fn a_bridge_on_a_cordoned_node_gives_way_to_one_elsewhere() {
 #[tokio::test(start_paused = true)]
 async fn a_bridge_whose_node_is_gone_is_replaced() {
     if !kit::on_the_double() {
-        return kit::skip("nodes of a cluster are not ours to delete");
+        return kit::skipped("this test", "nodes of a cluster are not ours to delete");
     }
     let scene = Scene::start(json!({"jvb": {"strategy": {"replicas": 2}}})).await;
     let controller = scene.run("one").await;
@@ -69,7 +69,7 @@ async fn a_bridge_whose_node_is_gone_is_replaced() {
 #[tokio::test(start_paused = true)]
 async fn a_controller_that_may_not_read_nodes_works_all_the_same() {
     if !kit::on_the_double() {
-        return kit::skip("refusals need the double");
+        return kit::skipped("this test", "refusals need the double");
     }
     let scene = Scene::start(json!({"jvb": {"strategy": {"replicas": 2}}})).await;
     scene.kit.faults().add(Fault::server_error(403).on("nodes").by("one"));

@@ -23,7 +23,7 @@ fn node_and_port(pod: &Pod) -> (String, i32) {
 #[tokio::test(start_paused = true)]
 async fn several_bridges_of_a_node_have_a_port_each() {
     if !kit::on_the_double() {
-        return kit::skip("it wants nodes of its own");
+        return kit::skipped("this test", "it wants nodes of its own");
     }
     let spec = json!({"jvb": {"strategy": {"replicas": 4}, "ports": {"perNode": 2}}});
     let scene = Scene::start_with(nodes(2), spec).await;
@@ -44,7 +44,7 @@ async fn several_bridges_of_a_node_have_a_port_each() {
 #[tokio::test(start_paused = true)]
 async fn where_no_node_fits_the_status_says_so() {
     if !kit::on_the_double() {
-        return kit::skip("it wants nodes of its own");
+        return kit::skipped("this test", "it wants nodes of its own");
     }
     let scene = Scene::start_with(nodes(1), json!({"jvb": {"strategy": {"replicas": 2}}})).await;
     let controller = scene.run("one").await;
