@@ -9,6 +9,7 @@ LOADTEST = $(CARGO) run --quiet --release --package loadtest --
 DENY_VERSION := 0.20.2
 FUZZ_VERSION := 0.13.2
 HELM_SDK_VERSION := 0.2.2
+SCHEMATHESIS_VERSION := 4.32.5
 # For `make fuzz`: which targets, and seconds for each.
 TARGETS = $(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs)))
 TIME = 60
@@ -67,3 +68,5 @@ test-tools:
 	@.ci/need prosody haproxy promtool:prometheus ip:iproute2 kubectl:kubernetes-client
 	@# Helm's own code as a Python package, for the tests of deploy/helm.
 	@.ci/need-python target/helm-venv helm-python-sdk $(HELM_SDK_VERSION)
+	@# Makes up requests to the REST API from its own description.
+	@.ci/need-python target/schemathesis-venv schemathesis $(SCHEMATHESIS_VERSION)

@@ -66,6 +66,16 @@ impl Error {
         matches!(self, Self::Api { source, .. } if matches!(&**source, kube::Error::Api(status) if status.is_conflict()))
     }
 
+    /// What the API server said no to, and why, if it will say so again until somebody does something: a quota, a
+    /// webhook, a missing permission, a field that it does not know.
+    #[must_use]
+    pub fn refusal(&self) -> Option<String> {
+        let Self::Api { what, source } = self else { return None };
+        let kube::Error::Api(status) = &**source else { return None };
+        let lasting = matches!(status.code, 400 | 403 | 404 | 413 | 422 | 500);
+        lasting.then(|| format!("{what}: {}", status.message.trim_end_matches('.')))
+    }
+
     /// Leadership was lost on the way: nothing is wrong.
     #[must_use]
     pub fn is_lost(&self) -> bool {

@@ -27,6 +27,7 @@ pub use gateways::{gateway, gateway_revision};
 use kube::core::GroupVersionKind;
 pub use labels::{Component, controller_selector, jitsi_selector, name};
 pub use object::Object;
+pub use recorders::{RecorderPlace, Webhook, eviction, of_kind as recorders_of, recorder, recorder_revision};
 pub use revision::{checksum, signalling_revision};
 pub use secrets::{ADMIN_TOKEN_KEY, JitsiSecrets, MESH_KEY_KEY, Secrets};
 
@@ -86,7 +87,7 @@ pub struct ShardObjects {
     pub web: Object,
     /// Bridges on every node: DaemonSet. Others are pods that come and go with the load.
     pub bridges: Option<Object>,
-    /// Recorders: ConfigMap and Deployment.
+    /// What recorders read: ConfigMaps. Their pods are made one by one.
     pub recorders: Vec<Object>,
     /// Services of prosody, jicofo and web.
     pub services: Vec<Object>,

@@ -8,6 +8,7 @@ mod bridge;
 mod focus;
 mod gateway;
 mod http;
+pub mod recorder;
 
 use futures_util::future::BoxFuture;
 
@@ -17,7 +18,7 @@ pub use self::{
     gateway::GatewayMedia,
     http::{HttpMedia, Ports},
 };
-use crate::plan::drain::ProxyShard;
+use crate::plan::{drain::ProxyShard, report::Report};
 
 /// Where conferences and rooms are asked for. Tests bring their own.
 pub trait Media: BridgeMedia + GatewayMedia + FocusMedia + Send + Sync {
@@ -26,4 +27,10 @@ pub trait Media: BridgeMedia + GatewayMedia + FocusMedia + Send + Sync {
 
     /// What the proxy of the pod with this address says about a shard; `None` when it does not know it.
     fn shard<'a>(&'a self, ip: &'a str, shard: &'a str) -> BoxFuture<'a, Result<Option<ProxyShard>, String>>;
+
+    /// What the recorder of the pod with this address says of itself, at this port of its outer API.
+    fn recorder<'a>(&'a self, ip: &'a str, port: u16) -> BoxFuture<'a, Result<Report, String>> {
+        let _ = (ip, port);
+        Box::pin(std::future::ready(Err("nobody asks it".to_owned())))
+    }
 }

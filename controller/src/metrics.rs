@@ -1,5 +1,7 @@
 //! Everything `/metrics` shows, in one registry of its own.
 
+mod rest;
+
 use std::{
     collections::BTreeMap,
     sync::{Mutex, PoisonError},
@@ -11,6 +13,7 @@ use prometheus::{
     TextEncoder, core::Collector,
 };
 
+pub use self::rest::{GroupSeen, Heard, RestMetrics};
 use crate::api::Phase;
 
 /// From a look that finds nothing to do to ten seconds, a request's timeout.
@@ -42,12 +45,19 @@ pub struct Metrics {
     reconciles: IntCounterVec,
     seconds: HistogramVec,
     failures: IntCounterVec,
+    webhooks: IntCounterVec,
     leader: IntGauge,
     shards: IntGaugeVec,
     draining: IntGauge,
     oldest_drain: Gauge,
     seen: Mutex<BTreeMap<(String, String), Seen>>,
+    /// What comes in by REST, and the groups.
+    pub rest: RestMetrics,
+    groups: Mutex<Option<Groups>>,
 }
+
+/// All groups, as they stand when somebody asks.
+type Groups = Box<dyn Fn() -> Vec<GroupSeen> + Send>;
 
 impl Default for Metrics {
     fn default() -> Self {
@@ -56,9 +66,15 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// A registry with all families.
+    /// A registry with all families under our own names.
     #[must_use]
     pub fn new() -> Self {
+        Self::with(false)
+    }
+
+    /// A registry with all families, and, if so wanted, some of them once more under the names of jitsi-autoscaler.
+    #[must_use]
+    pub fn with(autoscaler_names: bool) -> Self {
         let registry = Registry::new();
         let to = &registry;
         let build = kept(
@@ -89,6 +105,11 @@ impl Metrics {
                 "Requests to the API that ended a reconcile, by kind of resource and reason.",
                 &["kind", "reason"],
             ),
+            webhooks: counters(
+                "roompin_controller_webhooks_total",
+                "Reports of recorders, by what was done about them or why they were refused.",
+                &["result"],
+            ),
             leader: kept(to, IntGauge::new("roompin_controller_leader", "1 while this replica leads.")),
             shards: kept(
                 to,
@@ -106,6 +127,8 @@ impl Metrics {
                 ),
             ),
             seen: Mutex::default(),
+            rest: RestMetrics::new(to, autoscaler_names),
+            groups: Mutex::default(),
             registry,
         }
     }
@@ -118,6 +141,11 @@ impl Metrics {
         if let Some(reason) = failure {
             self.failures.with_label_values(&[kind, reason]).inc();
         }
+    }
+
+    /// A report of a recorder was carried out or refused.
+    pub fn webhook(&self, result: &str) {
+        self.webhooks.with_label_values(&[result]).inc();
     }
 
     /// Whether this replica leads. One that does not knows nothing about shards.
@@ -138,6 +166,11 @@ impl Metrics {
         };
     }
 
+    /// From where groups are known. Only a replica that leads shows them, so that sums over replicas are right.
+    pub fn know_groups(&self, groups: impl Fn() -> Vec<GroupSeen> + Send + 'static) {
+        *self.groups.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(groups));
+    }
+
     /// Prometheus' text format.
     #[must_use]
     pub fn text(&self) -> String {
@@ -152,6 +185,11 @@ impl Metrics {
             #[allow(clippy::cast_precision_loss, reason = "seconds of this millennium fit")]
             self.oldest_drain.set(since.iter().min().map_or(0.0, |since| *since as f64));
         }
+        let groups = match &*self.groups.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(groups) if self.leader.get() == 1 => groups(),
+            _ => Vec::new(),
+        };
+        self.rest.show(&groups);
         let mut text = Vec::new();
         // Into memory, so it cannot fail but for a family without samples, which is left out.
         let families: Vec<_> =

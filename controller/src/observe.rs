@@ -1,5 +1,7 @@
 //! Reading what exists, past any cache: decisions about calls are made on what the API says now.
 
+pub mod recorder;
+
 use futures_util::future::join_all;
 use k8s_openapi::api::{
     apps::v1::{DaemonSet, Deployment, StatefulSet},

@@ -5,6 +5,7 @@
 //! - [`shard`]: what one shard tells proxies, where it stands, and what must wait.
 //! - [`group`]: how many bridges, recorders and gateways are asked for.
 //! - [`bridges`]: which bridge is made, drained, ended.
+//! - [`recorders`]: which recorder is made, set apart, deleted.
 //! - [`report`]: what an instance says of itself.
 //!
 //! Between two looks nothing is kept here. What has to be remembered (since when a shard drains, since when it is empty) stands
@@ -13,6 +14,7 @@
 pub mod bridges;
 pub mod drain;
 pub mod group;
+pub mod recorders;
 pub mod report;
 pub mod shard;
 pub mod shards;

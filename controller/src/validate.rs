@@ -58,7 +58,7 @@ impl fmt::Display for Invalid {
 }
 
 /// What the controller itself brings: settings of its own, not of a resource.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Defaults {
     /// Registry and folder of the Jitsi images.
     pub registry: String,
@@ -68,6 +68,36 @@ pub struct Defaults {
     pub proxy_image: String,
     /// DNS domain of the cluster.
     pub cluster_domain: String,
+    /// Where recorders report, and by what each is known. None: they are only asked.
+    pub webhook: Option<crate::build::Webhook>,
+    /// Recorders of somebody else's Deployments that are looked after too.
+    pub adoption: Option<Adoption>,
+    /// Signed tokens by which recorders may be known as well.
+    pub webhook_tokens: Option<TokenRules>,
+}
+
+/// Recorders of somebody else's Deployments, as jibri-pod-controller looked after them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Adoption {
+    /// Which pods: a label selector that fits busy ones as well as idle ones.
+    pub selector: kube::core::Selector,
+    /// What a busy one is labelled with, so that its ReplicaSet lets go of it.
+    pub busy_labels: BTreeMap<String, String>,
+    /// Port of their API.
+    pub port: u16,
+    /// How often they are looked at.
+    pub interval: std::time::Duration,
+    /// Their webhooks count by the caller's address alone.
+    pub unauthenticated: bool,
+}
+
+/// Signed tokens by which recorders may be known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenRules {
+    /// By one of these keys.
+    pub keys: Vec<crate::jwt::PublicKey>,
+    /// And what else is asked of them.
+    pub rules: crate::jwt::Rules,
 }
 
 impl Default for Defaults {
@@ -77,6 +107,9 @@ impl Default for Defaults {
             tag: "stable-11146-1".to_owned(),
             proxy_image: concat!("ghcr.io/roompin/roompin:", env!("CARGO_PKG_VERSION")).to_owned(),
             cluster_domain: "cluster.local".to_owned(),
+            webhook: None,
+            adoption: None,
+            webhook_tokens: None,
         }
     }
 }

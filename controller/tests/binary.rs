@@ -36,6 +36,7 @@ const SOON: Duration = Duration::from_secs(60);
 struct Process {
     child: Child,
     http: SocketAddr,
+    rest: SocketAddr,
     log: PathBuf,
 }
 
@@ -51,7 +52,8 @@ fn program() -> Command {
     // Nothing of this machine's own settings, and none of a cluster that it may be in.
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
-        if name.starts_with("KUBE") || name.starts_with("ROOMPIN_") || name.ends_with("_proxy") || name == "POD_NAME" {
+        let ours = ["KUBE", "ROOMPIN_", "ASAP_"].iter().any(|start| name.starts_with(start));
+        if ours || name.ends_with("_proxy") || ["POD_NAME", "PORT", "PROTECTED_API"].contains(&&*name) {
             command.env_remove(&*name);
         }
     }
@@ -66,21 +68,25 @@ fn free_port() -> SocketAddr {
 
 impl Process {
     fn start(folder: &Path, name: &str, kubeconfig: &Path) -> Self {
-        let (http, log) = (free_port(), folder.join(format!("{name}.log")));
+        let (http, rest, log) = (free_port(), free_port(), folder.join(format!("{name}.log")));
         let child = program()
             .args(["run", "--namespace", "jitsi", "--log-format", "json", "--identity", name])
-            .args(["--listen", &http.to_string()])
+            .args(["--listen", &http.to_string(), "--rest-listen", &rest.to_string()])
             .env("KUBECONFIG", kubeconfig)
             .stdout(Stdio::null())
             .stderr(fs::File::create(&log).unwrap())
             .spawn()
             .unwrap();
-        Self { child, http, log }
+        Self { child, http, rest, log }
     }
 
     async fn get(&self, path: &str) -> Result<(u16, String), String> {
+        self.get_at(self.http, path).await
+    }
+
+    async fn get_at(&self, address: SocketAddr, path: &str) -> Result<(u16, String), String> {
         let answer = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build().unwrap();
-        let answer = answer.get(format!("http://{}{path}", self.http)).send().await.map_err(|why| why.to_string())?;
+        let answer = answer.get(format!("http://{address}{path}")).send().await.map_err(|why| why.to_string())?;
         let status = answer.status().as_u16();
         Ok((status, answer.text().await.map_err(|why| why.to_string())?))
     }
@@ -176,6 +182,11 @@ async fn two_processes_carry_a_jitsi_from_one_shard_to_two_and_back() {
     })
     .await;
     assert_eq!(first.get("/healthz").await.unwrap().0, 200);
+    // Both serve the REST API, and without keys nobody may call it.
+    for process in [&first, &second] {
+        assert_eq!(process.get_at(process.rest, "/health?deep=1").await.unwrap(), (200, "deeply healthy".to_owned()));
+        assert_eq!(process.get_at(process.rest, "/groups").await.unwrap(), (401, "invalid token...".to_owned()));
+    }
     assert!(holder(&leases).await.starts_with("first_"));
 
     // Up, and to two.
@@ -286,6 +297,13 @@ fn exit_codes_tell_what_is_wrong() {
     fs::write(&kubeconfig, "apiVersion: v1\nkind: Config\ncurrent-context: x\nclusters: [{name: x, cluster: {server: 'http://127.0.0.1:1'}}]\nusers: [{name: x, user: {}}]\ncontexts: [{name: x, context: {cluster: x, user: x}}]\n").unwrap();
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = taken.local_addr().unwrap().to_string();
+    let other = free_port().to_string();
+    let rest_taken =
+        code(program().args(["run", "--listen", &other, "--rest-listen", &address]).env("KUBECONFIG", &kubeconfig));
+    assert_eq!(rest_taken.status.code(), Some(69), "{rest_taken:?}");
+    let half = code(program().args(["run", "--asap-pub-key-file", "/keys.pem"]).env("KUBECONFIG", &kubeconfig));
+    assert_eq!(half.status.code(), Some(64), "{half:?}");
+    assert!(String::from_utf8(half.stderr).unwrap().contains("--asap-jwt-aud"));
     let port_taken = code(program().args(["run", "--listen", &address]).env("KUBECONFIG", &kubeconfig));
     assert_eq!(port_taken.status.code(), Some(69), "{port_taken:?}");
     assert!(String::from_utf8(port_taken.stderr).unwrap().contains(&address));

@@ -14,7 +14,7 @@ use super::{
     Component, Object,
     labels::{name, shard_meta},
 };
-use crate::validate::ShardModel;
+use crate::{api::GroupKind, validate::ShardModel};
 
 pub(crate) type Variables = BTreeMap<String, String>;
 
@@ -180,7 +180,7 @@ pub fn shared(model: &ShardModel) -> Variables {
         ("ENABLE_AUTH", on(false)),
         ("ENABLE_GUESTS", on(false)),
         ("ENABLE_XMPP_WEBSOCKET", on(true)),
-        ("ENABLE_RECORDING", on(model.recorders.is_some())),
+        ("ENABLE_RECORDING", on(model.recorders.is_some() || model.sip_recorders.is_some())),
         ("ENABLE_OCTO", on(true)),
         ("JVB_BREWERY_MUC", "jvbbrewery".to_owned()),
         ("DEPLOYMENTINFO_SHARD", model.name.clone()),
@@ -193,6 +193,9 @@ pub fn shared(model: &ShardModel) -> Variables {
     if model.recorders.is_some() {
         all.insert("JIBRI_BREWERY_MUC".to_owned(), "jibribrewery".to_owned());
         all.insert("JIBRI_PENDING_TIMEOUT".to_owned(), "90".to_owned());
+    }
+    if model.sip_recorders.is_some() {
+        all.insert("JIBRI_SIP_BREWERY_MUC".to_owned(), super::recorders::SIP_BREWERY.to_owned());
     }
     if model.gateways.is_some() {
         all.insert("JIGASI_BREWERY_MUC".to_owned(), "jigasibrewery".to_owned());
@@ -232,7 +235,27 @@ pub(super) fn component(model: &ShardModel, component: Component, ours: &[(&str,
             there.clone_from(value);
         }
     }
-    all.into_iter().map(|(name, value)| EnvVar { name, value: Some(value), value_from: None }).collect()
+    let mut env: Vec<_> =
+        all.into_iter().map(|(name, value)| EnvVar { name, value: Some(value), value_from: None }).collect();
+    if model.variables.contains_key("AUTOSCALER_URL") {
+        sidecar(model, component, &mut env);
+    }
+    env
+}
+
+/// The images bring jitsi-autoscaler's sidecar. The REST API knows an instance by the name of its pod.
+fn sidecar(model: &ShardModel, component: Component, env: &mut Vec<EnvVar>) {
+    if !GroupKind::ALL.iter().any(|kind| kind.as_str() == component.as_str()) {
+        return;
+    }
+    let group = format!("{}-{}", model.name, component.as_str());
+    otherwise(env, field("AUTOSCALER_SIDECAR_INSTANCE_ID", "metadata.name"));
+    for (name, value) in [("AUTOSCALER_SIDECAR_GROUP_NAME", &group), ("AUTOSCALER_SIDECAR_REGION", &model.region)] {
+        if model.variables.contains_key(name) {
+            continue;
+        }
+        otherwise(env, EnvVar { name: name.to_owned(), value: Some(value.clone()), value_from: None });
+    }
 }
 
 /// A variable from a Secret.

@@ -29,6 +29,9 @@ pub(super) fn shard(model: &ShardModel) -> Vec<Object> {
     if model.recorders.is_some() {
         components.push(Component::Jibri);
     }
+    if model.sip_recorders.is_some() {
+        components.push(Component::SipJibri);
+    }
     components
         .into_iter()
         .map(|component| {

@@ -123,11 +123,12 @@ pub(super) fn shard(model: &ShardModel, in_use: bool) -> Vec<Object> {
     }
     all.push(budget(meta(Component::Web), shard_pods(model, Component::Web), 1));
     all.push(protection(model));
-    if model.recorders.is_some() {
-        // Nobody knows yet which of them records.
-        all.push(budget(meta(Component::Jibri), shard_pods(model, Component::Jibri), 0));
-    }
     all
+}
+
+fn recorders(model: &ShardModel) -> impl Iterator<Item = Component> {
+    let both = [(Component::Jibri, model.recorders.is_some()), (Component::SipJibri, model.sip_recorders.is_some())];
+    both.into_iter().filter(|(_, wanted)| *wanted).map(|(component, _)| component)
 }
 
 fn rules(model: &ShardModel, network: &NetworkModel) -> Vec<(Component, Vec<Rule>)> {
@@ -149,11 +150,7 @@ fn rules(model: &ShardModel, network: &NetworkModel) -> Vec<(Component, Vec<Rule
         _ => of(Component::Jvb),
     };
     let mut clients = vec![of(Component::Jicofo), bridges];
-    for (wanted, component) in
-        [(model.recorders.is_some(), Component::Jibri), (model.gateways.is_some(), Component::Jigasi)]
-    {
-        clients.extend(wanted.then(|| of(component)));
-    }
+    clients.extend(recorders(model).chain(model.gateways.is_some().then_some(Component::Jigasi)).map(of));
     let prosody: Vec<Rule> = vec![
         (clients, vec![(one(5222), "TCP")]),
         (with(vec![of(Component::Web)], watchers()), vec![(one(5280), "TCP")]),
@@ -174,8 +171,8 @@ fn rules(model: &ShardModel, network: &NetworkModel) -> Vec<(Component, Vec<Rule
             vec![(Vec::new(), vec![(media, "UDP")]), (with(controller(), watchers()), vec![(one(8080), "TCP")])],
         ),
     ];
-    if model.recorders.is_some() {
-        all.push((Component::Jibri, vec![(with(controller(), watchers()), vec![(one(2222), "TCP")])]));
+    for component in recorders(model) {
+        all.push((component, vec![(with(controller(), watchers()), vec![(one(2222), "TCP")])]));
     }
     if model.gateways.is_some() {
         // Voices come from wherever the telephone company sends them, to ports that the account settles.

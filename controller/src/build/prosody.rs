@@ -42,7 +42,7 @@ pub(super) fn stateful_set(model: &ShardModel) -> Object {
     for password in ["JICOFO_AUTH_PASSWORD", "JVB_AUTH_PASSWORD"] {
         env.push(env::secret(password, &model.secret, password));
     }
-    if model.recorders.is_some() {
+    if model.recorders.is_some() || model.sip_recorders.is_some() {
         for password in ["JIBRI_XMPP_PASSWORD", "JIBRI_RECORDER_PASSWORD"] {
             env.push(env::secret(password, &model.secret, password));
         }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    api::{Jitsi, JitsiShard, JitsiShardSpec},
+    api::{GroupKind, Jitsi, JitsiShard, JitsiShardSpec},
     validate::{self, Defaults},
 };
 
@@ -81,6 +81,9 @@ fn everything(jitsi: &Jitsi) -> Vec<Object> {
     if shard.bridges.is_none() {
         all.push(bridges(&model));
     }
+    if model.recorders.is_some() {
+        all.push(recorder_of(&model));
+    }
     all
 }
 
@@ -104,6 +107,11 @@ fn as_workload(pod: &k8s_openapi::api::core::v1::Pod) -> Object {
         ..Default::default()
     }
     .into()
+}
+
+fn recorder_of(model: &ShardModel) -> Object {
+    let name = name(&model.name, Component::Jibri);
+    as_workload(&recorder(model, GroupKind::Jibri, &RecorderPlace { name: &name, ..RecorderPlace::default() }).unwrap())
 }
 
 /// What bridges are made from, whatever makes them.

@@ -6,8 +6,11 @@ use futures_util::future::BoxFuture;
 use reqwest::{Client, Method, StatusCode, Url, redirect::Policy};
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::Media;
-use crate::{api::ShardState, plan::drain::ProxyShard};
+use super::{Media, recorder};
+use crate::{
+    api::ShardState,
+    plan::{drain::ProxyShard, report::Report},
+};
 
 /// From the first byte sent to the last received.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -161,5 +164,9 @@ impl Media for HttpMedia {
                 tunnels: view.tunnels.max(view.tunnels_in_cluster),
             }))
         })
+    }
+
+    fn recorder<'a>(&'a self, ip: &'a str, port: u16) -> BoxFuture<'a, Result<Report, String>> {
+        Box::pin(recorder::ask(self, ip, port))
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use futures_util::StreamExt;
 use k8s_openapi::api::{
     apps::v1::{DaemonSet, Deployment, StatefulSet},
-    core::v1::{ConfigMap, Pod, Secret, Service},
+    core::v1::{ConfigMap, ObjectReference, Pod, Secret, Service},
 };
 use kube::{
     Api, Client, Resource,
@@ -27,6 +27,7 @@ use crate::{
     api::{Jitsi, JitsiShard, Phase},
     lease::Leadership,
     metrics::Seen,
+    plan::Note,
     reconcile::{self, Context, Error, Kind},
 };
 
@@ -74,13 +75,9 @@ pub(super) async fn run(
         .graceful_shutdown_on(stop())
         .run(
             |object, context| {
-                timed::<Jitsi, _>(
-                    context.clone(),
-                    object.meta().uid.clone(),
-                    reconcile::reconcile_jitsi(object, context),
-                )
+                timed::<Jitsi, _>(context.clone(), object.object_ref(&()), reconcile::reconcile_jitsi(object, context))
             },
-            |object, error, context| context.retry(&object.meta().uid, error),
+            |object, error, context| context.retry(&looked_at::<Jitsi>(&object.meta().uid), error),
             context.clone(),
         )
         .for_each(|result| heard(result, &forget));
@@ -98,7 +95,7 @@ pub(super) async fn run(
                 let (namespace, name) = (object.meta().namespace.clone(), object.meta().name.clone());
                 let answer = timed::<JitsiShard, _>(
                     context.clone(),
-                    object.meta().uid.clone(),
+                    object.object_ref(&()),
                     reconcile::reconcile_shard(object.clone(), context.clone()),
                 )
                 .await;
@@ -106,7 +103,7 @@ pub(super) async fn run(
                 context.metrics.shard(&namespace, &name, seen(&object));
                 answer
             },
-            |object, error, context| context.retry(&object.meta().uid, error),
+            |object, error, context| context.retry(&looked_at::<JitsiShard>(&object.meta().uid), error),
             context.clone(),
         )
         .for_each(|result| heard(result, &forget));
@@ -117,15 +114,9 @@ pub(super) async fn run(
         .graceful_shutdown_on(stop())
         .run(
             |object, context| {
-                timed::<Fleet, _>(
-                    context.clone(),
-                    object.meta().uid.as_ref().map(|uid| format!("fleet of {uid}")),
-                    reconcile::reconcile_fleet(object, context),
-                )
+                timed::<Fleet, _>(context.clone(), object.object_ref(&()), reconcile::reconcile_fleet(object, context))
             },
-            |object, error, context| {
-                context.retry(&object.meta().uid.as_ref().map(|uid| format!("fleet of {uid}")), error)
-            },
+            |object, error, context| context.retry(&looked_at::<Fleet>(&object.meta().uid), error),
             context.clone(),
         )
         .for_each(|result| heard(result, &forget));
@@ -163,16 +154,28 @@ where
     }
 }
 
+/// Under which name failures in a row are counted: one resource is looked at by more than one loop.
+fn looked_at<K: Kind>(uid: &Option<String>) -> Option<String> {
+    uid.as_ref().map(|uid| format!("{} {uid}", K::NAME))
+}
+
 async fn timed<K: Kind, F: Future<Output = Result<Action, Error>>>(
     context: Arc<Context>,
-    uid: Option<String>,
+    about: ObjectReference,
     work: F,
 ) -> Result<Action, Error> {
     let start = tokio::time::Instant::now();
     let answer = work.await;
     let failure = answer.as_ref().err().map(Error::label);
     context.metrics.reconciled(K::NAME, start.elapsed(), failure);
-    context.count(uid, answer.is_err());
+    if let Err(Error::Apply(error)) = &answer
+        && let Some(said) = error.refusal()
+    {
+        // Nobody who looks at the resource reads our log.
+        let note = Note::warning("Refused", format!("{said}. It is tried again."));
+        context.events.publish(&about, &[note]).await;
+    }
+    context.count(looked_at::<K>(&about.uid), answer.is_err());
     answer
 }
 

@@ -90,11 +90,17 @@ pub(super) fn group(component: &Component<'_>, different: Option<&GroupSpec>, pr
             }
         },
     );
+    // Who writes thresholds or periods for this group means the rule that goes by them, not a fixed number of free ones.
+    let by_periods = above.scale_up_threshold.is_some()
+        || above.scale_down_threshold.is_some()
+        || above.scale_period.is_some()
+        || above.scale_up_periods_count.is_some()
+        || above.scale_down_periods_count.is_some();
     GroupModel {
         kind: component.kind,
         basis,
         options,
-        spares: component.spares,
+        spares: component.spares.filter(|_| !by_periods),
         autoscale: component.autoscale && pick!(enable_auto_scale).unwrap_or(true),
         launch: pick!(enable_launch).unwrap_or(true),
         scheduler: pick!(enable_scheduler).unwrap_or(true),
@@ -149,4 +155,35 @@ fn schedule(given: Option<ScheduleSpec>, component: &Component<'_>, problems: &m
         }
     }
     Some(schedule)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recorders(above: ScalingSpec) -> GroupModel {
+        let component = Component {
+            path: "spec.jibri",
+            kind: GroupKind::Jibri,
+            min: 2,
+            max: 9,
+            spares: Some(2),
+            autoscale: true,
+            scaling: None,
+        };
+        let different = GroupSpec { kind: GroupKind::Jibri, scaling: Some(above), ..GroupSpec::default() };
+        let mut problems = Problems::default();
+        group(&component, Some(&different), &mut problems)
+    }
+
+    #[test]
+    fn thresholds_and_periods_of_an_override_take_the_place_of_spares() {
+        assert_eq!(recorders(ScalingSpec::default()).spares, Some(2));
+        let switched = ScalingSpec { enable_launch: Some(false), scale_up_quantity: Some(2), ..ScalingSpec::default() };
+        assert_eq!(recorders(switched).spares, Some(2), "switches and quantities say nothing of periods");
+        let model = recorders(ScalingSpec { scale_up_threshold: Some(1.5), ..ScalingSpec::default() });
+        assert_eq!((model.spares, model.options.up_threshold, model.options.down_threshold), (None, 1.5, 2.0));
+        let model = recorders(ScalingSpec { scale_period: Some("30s".into()), ..ScalingSpec::default() });
+        assert_eq!((model.spares, model.options.period), (None, Duration::from_secs(30)));
+    }
 }

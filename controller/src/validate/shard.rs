@@ -28,11 +28,14 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(4 * 3600);
 /// The Secrets and ConfigMaps that a shard refers to.
 pub fn needs(template: &ShardTemplate) -> Vec<Need> {
     let mut all = Vec::new();
-    let recorders = template.jibri.as_ref().filter(|jibri| jibri.enabled);
+    let recorders = || {
+        let both = [("spec.jibri", &template.jibri), ("spec.sipJibri", &template.sip_jibri)];
+        both.into_iter().filter_map(|(path, jibri)| Some((path, jibri.as_ref().filter(|jibri| jibri.enabled)?)))
+    };
     let gateways = template.jigasi.as_ref().filter(|jigasi| jigasi.enabled);
     if let Some(name) = &template.existing_secret {
         let mut keys = vec!["JICOFO_AUTH_PASSWORD".to_owned(), "JVB_AUTH_PASSWORD".to_owned()];
-        if recorders.is_some() {
+        if recorders().next().is_some() {
             keys.extend(["JIBRI_XMPP_PASSWORD".to_owned(), "JIBRI_RECORDER_PASSWORD".to_owned()]);
         }
         if gateways.is_some() {
@@ -54,16 +57,18 @@ pub fn needs(template: &ShardTemplate) -> Vec<Need> {
             keys: vec!["JIGASI_SIP_URI".to_owned(), "JIGASI_SIP_PASSWORD".to_owned()],
         });
     }
-    if let Some(bucket) = recorders.and_then(|jibri| jibri.bucket.as_ref()) {
-        all.push(Need {
-            path: "spec.jibri.bucket.secret".to_owned(),
-            kind: NeedKind::Secret,
-            name: bucket.secret.name.clone(),
-            keys: vec!["ACCESS_KEY".to_owned(), "SECRET_KEY".to_owned()],
-        });
-    }
-    if let Some(script) = recorders.and_then(|jibri| jibri.finalize_script.as_ref()) {
-        all.push(check::config_map("spec.jibri.finalizeScriptCM", script, "finalize.sh"));
+    for (path, jibri) in recorders() {
+        if let Some(bucket) = &jibri.bucket {
+            all.push(Need {
+                path: format!("{path}.bucket.secret"),
+                kind: NeedKind::Secret,
+                name: bucket.secret.name.clone(),
+                keys: vec!["ACCESS_KEY".to_owned(), "SECRET_KEY".to_owned()],
+            });
+        }
+        if let Some(script) = &jibri.finalize_script {
+            all.push(check::config_map(&format!("{path}.finalizeScriptCM"), script, "finalize.sh"));
+        }
     }
     if let Some(config) = template.prosody.as_ref().and_then(|prosody| prosody.custom_config.as_ref()) {
         all.push(check::config_map("spec.prosody.customProsodyConfigCM", config, "jitsi-meet.cfg.lua"));

@@ -1,5 +1,5 @@
 //! One suite for the double and for a real API server (1.33 or later): what is true of both is what the controller's
-//! tests may rely on. Run it against a cluster with `KUBECONFIG_TEST=… cargo test -p testkit --test conformance`.
+//! tests may rely on. Run it against a cluster with `KUBECONFIG_TEST`; see `testkit::harness`.
 
 #![allow(
     clippy::needless_pass_by_value,

@@ -65,7 +65,7 @@ async fn die_after(writes: u32, lost: bool) -> (bool, State) {
 #[test]
 fn whenever_it_dies_the_next_one_ends_the_same() {
     if !kit::on_the_double() {
-        return kit::skip("crash points need the double");
+        return kit::skipped("crash points", "crash points need the double");
     }
     let number = |variable| std::env::var(variable).ok().and_then(|text| text.parse::<u32>().ok());
     let (end, writes) = block_on(undisturbed());
@@ -105,7 +105,7 @@ fn whenever_it_dies_the_next_one_ends_the_same() {
 #[test]
 fn a_row_of_short_lives_ends_the_same() {
     if !kit::on_the_double() {
-        return kit::skip("crash points need the double");
+        return kit::skipped("crash points", "crash points need the double");
     }
     let (end, _) = block_on(undisturbed());
     for (each, lost) in [(1, false), (1, true), (3, false)] {

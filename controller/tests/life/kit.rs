@@ -34,6 +34,7 @@ use kube::{
 };
 use serde_json::json;
 use testkit::{Actors, ApiServer, Faults, Harness, Kubelet, harness::Raw};
+pub(crate) use testkit::{harness::on_the_double, skipped};
 use tokio::{sync::watch, task::JoinHandle};
 
 use self::{people::Stub, stubs::Instances};
@@ -94,14 +95,6 @@ impl Drop for Kit {
             }
         }
     }
-}
-
-pub(crate) fn on_the_double() -> bool {
-    std::env::var_os(testkit::harness::VARIABLE).is_none()
-}
-
-pub(crate) fn skip(why: &str) {
-    println!("skipped: {why}");
 }
 
 impl Kit {

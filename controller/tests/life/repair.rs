@@ -68,7 +68,8 @@ fn leaves(fields: &Value, object: &Value, at: &str, found: &mut Vec<String>) {
             let same = |item: &Value| keys.iter().all(|(key, value)| item.get(key) == Some(value));
             let Some(place) = object.as_array().and_then(|list| list.iter().position(same)) else { continue };
             let mut inner = inner.clone();
-            inner.as_object_mut().unwrap().retain(|field, _| !keys.contains_key(field.trim_start_matches("f:")));
+            let known_by = |field: &str| field == "." || keys.contains_key(field.trim_start_matches("f:"));
+            inner.as_object_mut().unwrap().retain(|field, _| !known_by(field));
             if !inner.as_object().unwrap().is_empty() {
                 leaves(&inner, &object[place], &format!("{at}/{place}"), found);
             }
@@ -161,7 +162,14 @@ async fn every_field_that_is_ours_is_put_right() {
                 continue;
             }
             let edit = json!([{"op": "replace", "path": at, "value": another(one.object.pointer(at).unwrap())}]);
-            match api.patch(&one.path, JSON_PATCH, &edit).await.code {
+            let mut code = api.patch(&one.path, JSON_PATCH, &edit).await.code;
+            // A server tries a patch again when another write comes in between, but not for ever.
+            for _ in 0..10 {
+                if code == 409 {
+                    code = api.patch(&one.path, JSON_PATCH, &edit).await.code;
+                }
+            }
+            match code {
                 200 => number += 1,
                 // What cannot be changed, cannot be read, or makes no sense.
                 400 | 422 => refused += 1,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use kube::{ResourceExt, api::ListParams};
 use serde_json::{Value, json};
+use testkit::Fault;
 
 use super::kit::{self, Kit};
 
@@ -12,7 +13,7 @@ use super::kit::{self, Kit};
 #[tokio::test(start_paused = true)]
 async fn a_forgotten_history_is_listed_anew() {
     if !kit::on_the_double() {
-        return kit::skip("a cluster's history cannot be made to be forgotten");
+        return kit::skipped("forgotten history", "a cluster's history cannot be made to be forgotten");
     }
     let kit = Kit::start().await;
     let controller = kit.run("one").await;
@@ -28,12 +29,40 @@ async fn a_forgotten_history_is_listed_anew() {
     controller.end().await;
 }
 
+/// Who looks at the resource is told what the API refuses, for the rest waits for it.
+#[tokio::test(start_paused = true)]
+async fn what_the_api_refuses_is_told() {
+    if !kit::on_the_double() {
+        return kit::skipped("a refusal", "only the double can be made to refuse");
+    }
+    let kit = Kit::start().await;
+    let controller = kit.run("one").await;
+    let refusal = kit.faults().add(Fault::server_error(403).by("one").on("poddisruptionbudgets").verbs(&["patch"]));
+    kit.apply_sample().await;
+    kit.eventually("an event says what is refused", async || {
+        let told = kit.events().list(&ListParams::default()).await.unwrap();
+        let notes: Vec<_> = told
+            .into_iter()
+            .filter(|event| event.reason.as_deref() == Some("Refused"))
+            .map(|event| (event.involved_object.name.unwrap_or_default(), event.message.unwrap_or_default()))
+            .collect();
+        let there = notes
+            .iter()
+            .any(|(name, note)| name == "jitsi-sample" && note.contains("PodDisruptionBudget jitsi-sample-proxy"));
+        if there { Ok(()) } else { Err(format!("{notes:?}")) }
+    })
+    .await;
+    kit.faults().remove(refusal);
+    kit.ready(1).await;
+    controller.end().await;
+}
+
 /// Objects that were stored under another definition cannot be read. They stall themselves and nobody else.
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_read_stalls_nobody() {
     const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
     if !kit::on_the_double() {
-        return kit::skip("definitions are shared by all tests of a cluster");
+        return kit::skipped("a changed definition", "definitions are shared by all tests of a cluster");
     }
     let kit = Kit::start().await;
     let api = kit.api();

@@ -70,8 +70,9 @@ fn pods_are_restricted_but_for_what_the_images_need() {
 
 #[test]
 fn every_official_image_has_what_s6_needs() {
-    let shard = build_shard(&shard_model(&maximal()), None);
-    for object in [&shard.prosody, &shard.jicofo, &shard.web, &bridges(&shard_model(&maximal())), &shard.recorders[1]] {
+    let model = shard_model(&maximal());
+    let (shard, recorder) = (build_shard(&model, None), recorder_of(&model));
+    for object in [&shard.prosody, &shard.jicofo, &shard.web, &bridges(&model), &recorder] {
         let container = container(object);
         let paths: Vec<&str> =
             container["volumeMounts"].as_array().unwrap().iter().map(|m| m["mountPath"].as_str().unwrap()).collect();
@@ -79,7 +80,7 @@ fn every_official_image_has_what_s6_needs() {
             assert!(paths.contains(&path), "{}: {path}", object.name());
         }
     }
-    let shm = serde_json::to_value(shard.recorders[1].pod_template()).unwrap();
+    let shm = serde_json::to_value(recorder.pod_template()).unwrap();
     let shm = shm["spec"]["volumes"].as_array().unwrap().iter().find(|v| v["name"] == json!("shm")).unwrap().clone();
     assert_eq!(shm["emptyDir"], json!({ "medium": "Memory", "sizeLimit": "2Gi" }));
 }
@@ -96,9 +97,9 @@ fn what_people_talk_on_is_not_evicted() {
         assert_eq!(protects["selector"]["matchLabels"]["apps.jit.si/protected"], json!("true"));
         spec.iter().filter_map(|spec| spec["maxUnavailable"].as_i64()).collect::<Vec<_>>()
     };
-    assert_eq!(budget(true), [0, 0, 1, 0], "prosody, jicofo, web, jibri");
-    assert_eq!(budget(false), [1, 1, 1, 0]);
-    for (component, words) in [("prosody", "false"), ("jicofo", "false"), ("jvb", "false"), ("jibri", "false")] {
+    assert_eq!(budget(true), [0, 0, 1], "prosody, jicofo, web");
+    assert_eq!(budget(false), [1, 1, 1]);
+    for (component, words) in [("prosody", "false"), ("jicofo", "false"), ("jvb", "false"), ("jibri", "true")] {
         let all = everything(&sample());
         let is = |name: &str| name.ends_with(component) || name.ends_with(&format!("{component}-0"));
         let object = all.iter().find(|o| o.pod_template().is_some() && is(o.name())).unwrap();
@@ -211,17 +212,16 @@ fn the_users_word_about_pods_counts() {
 
 #[test]
 fn a_variable_goes_to_those_who_read_it() {
-    let shard = build_shard(&shard_model(&maximal()), None);
+    let model = shard_model(&maximal());
+    let (shard, bridge) = (build_shard(&model, None), bridges(&model));
     let shared = shard.env.document()["data"].clone();
     assert_eq!(shared["ENABLE_LOBBY"], json!("1"));
     assert_eq!(shared["MY_OWN"], json!("thing"), "nobody knows who reads it, so all may");
     assert_eq!(shared["AUTH_TYPE"], json!("jwt"));
     assert_eq!(shared["ENABLE_AUTH"], json!("1"));
-    for (variable, object) in [
-        ("VIDEOBRIDGE_MAX_MEMORY", &bridges(&shard_model(&maximal()))),
-        ("RESOLUTION", &shard.web),
-        ("TOKEN_AUTH_URL", &shard.web),
-    ] {
+    for (variable, object) in
+        [("VIDEOBRIDGE_MAX_MEMORY", &bridge), ("RESOLUTION", &shard.web), ("TOKEN_AUTH_URL", &shard.web)]
+    {
         assert!(shared[variable].is_null(), "{variable} would replace the shard");
         assert!(variables(object).contains_key(variable), "{variable}");
     }
@@ -232,7 +232,7 @@ fn a_variable_goes_to_those_who_read_it() {
     assert_eq!(prosody["JWT_APP_SECRET"]["secretKeyRef"], json!({ "name": "jwt", "key": "secret" }));
     assert_eq!(prosody["JVB_AUTH_PASSWORD"]["secretKeyRef"]["name"], json!("meet-secrets"));
     assert!(shard.secret.is_none(), "the user has one");
-    let jibri = variables(&shard.recorders[1]);
+    let jibri = variables(&recorder_of(&model));
     assert_eq!(jibri["S3_URL"], json!("https://s3.example.org"));
     assert_eq!(jibri["S3_ACCESS_KEY"]["secretKeyRef"], json!({ "name": "bucket", "key": "ACCESS_KEY" }));
 }
@@ -282,4 +282,23 @@ fn the_ways_in_lead_to_the_proxies() {
     assert_eq!(ingress["spec"]["tls"][0]["secretName"], json!("m.org-tls"), "as the earlier operator had it");
     let none = from_spec(&json!({ "domain": "m.org", "proxy": { "enabled": false } }));
     assert!(build_jitsi(&jitsi_model(&none)).all().is_empty());
+}
+
+#[test]
+fn the_sidecar_in_the_images_says_the_name_of_its_pod() {
+    use crate::build::{Component, env};
+    let mut model = shard_model(&maximal());
+    let of = |model: &ShardModel, component, name: &str| {
+        env::component(model, component, &[]).into_iter().find(|variable| variable.name == name)
+    };
+    let (id, group) = ("AUTOSCALER_SIDECAR_INSTANCE_ID", "AUTOSCALER_SIDECAR_GROUP_NAME");
+    assert_eq!(of(&model, Component::Jvb, id), None, "nobody asked for it");
+    model.variables.insert("AUTOSCALER_URL".to_owned(), "http://roompin-controller:3000".to_owned());
+    let field = of(&model, Component::Jvb, id).and_then(|one| one.value_from?.field_ref).unwrap();
+    assert_eq!(field.field_path, "metadata.name");
+    let named = of(&model, Component::Jibri, group).and_then(|one| one.value).unwrap();
+    assert_eq!(named, format!("{}-jibri", model.name));
+    assert_eq!(of(&model, Component::Prosody, id), None);
+    model.variables.insert(group.to_owned(), "mine".to_owned());
+    assert_eq!(of(&model, Component::Jibri, group), None, "the user's word stands in what all share");
 }

@@ -32,7 +32,7 @@ pub(super) struct Choice {
     pub(super) create: i32,
     /// Some are wanted that cannot be made yet: pods that failed at once stay, so that the next try waits.
     pub(super) wait: bool,
-    /// How many take work when all that is done.
+    /// How many take work when those that are to go have gone. Those that are taken back do not count yet.
     pub(super) ready: i32,
     /// No other takes work yet, and one is coming: an empty one is kept until then.
     pub(super) hold: bool,
@@ -48,6 +48,8 @@ struct Chooser<'a> {
     now: Timestamp,
     desired: i32,
     room: i32,
+    /// Taken back at this look. They take work when they have heard of it: the next look shows who did.
+    back: i32,
     choice: Choice,
 }
 
@@ -64,7 +66,7 @@ pub(super) fn choose(rules: &Rules, stands: &[Stand<'_>], counts: Counts, now: T
     };
     let max = rules.max.max(0);
     let (desired, room) = (rules.desired.clamp(0, max), (max - counts.living()).max(0));
-    let mut chooser = Chooser { rules, stands, now, desired, room, choice };
+    let mut chooser = Chooser { rules, stands, now, desired, room, back: 0, choice };
     chooser.asked();
     if rules.launch {
         chooser.useless();
@@ -99,7 +101,7 @@ impl<'a> Chooser<'a> {
 
     fn order(&mut self, place: usize, order: Order) {
         match (order, self.stands[place].state) {
-            (Order::Undrain, _) => self.choice.ready += 1,
+            (Order::Undrain, _) => self.back += 1,
             (Order::Drain(_) | Order::Delete, State::Active) => self.choice.ready -= 1,
             _ => {}
         }
@@ -120,7 +122,7 @@ impl<'a> Chooser<'a> {
         for (place, stand) in self.open().collect::<Vec<_>>() {
             match stand.state {
                 State::Stuck => self.order(place, self.away(stand, reason::UNREADY)),
-                State::Starting if !stand.fits() && !stand.bridge.served => {
+                State::Starting if !stand.fits() && !stand.served() => {
                     self.order(place, self.away(stand, unfit(stand)));
                 }
                 _ => {}
@@ -274,7 +276,7 @@ impl<'a> Chooser<'a> {
     /// None takes work. One that drains and is in use is taken back. One that may be empty is, if no other is coming; else it
     /// waits for that one.
     fn last_one(&mut self) {
-        let coming = self.coming() > 0 || self.choice.create > 0;
+        let coming = self.back > 0 || self.coming() > 0 || self.choice.create > 0;
         let in_use = self
             .open()
             .filter(|(_, stand)| {
@@ -283,8 +285,8 @@ impl<'a> Chooser<'a> {
             .filter(|(_, stand)| stand.people().map_or(!coming, |people| people > 0))
             .max_by_key(|(_, stand)| (stand.people(), stand.fits(), Reverse(stand.bridge.created)));
         match in_use {
-            Some((place, _)) => self.order(place, Order::Undrain),
-            None => self.choice.hold = coming,
+            Some((place, _)) if self.back == 0 => self.order(place, Order::Undrain),
+            _ => self.choice.hold = coming,
         }
     }
 
@@ -336,7 +338,7 @@ fn unfit(stand: &Stand<'_>) -> &'static str {
 
 /// Unknown is more than any number.
 fn people(stand: &Stand<'_>) -> u64 {
-    if stand.state == State::Starting && !stand.bridge.served { 0 } else { stand.people().unwrap_or(u64::MAX) }
+    if stand.state == State::Starting && !stand.served() { 0 } else { stand.people().unwrap_or(u64::MAX) }
 }
 
 fn total<T>(items: impl Iterator<Item = T>) -> i32 {

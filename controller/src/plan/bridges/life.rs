@@ -204,9 +204,7 @@ impl Life<'_> {
         self.memory.quiet_since = self.memory.quiet_since.filter(|quiet| again.is_none_or(|again| again <= *quiet));
         match fresh.and_then(|report| report.endpoints) {
             Some(0) if ends && after => {
-                if self.memory.quiet_since.is_none_or(|quiet| quiet < stopped) {
-                    self.memory.quiet_since = Some(self.now);
-                }
+                self.memory.quiet_since = self.memory.quiet_since.filter(|quiet| *quiet >= stopped).or(Some(self.now));
             }
             Some(0) if ends => {}
             None => {}

@@ -56,7 +56,7 @@ pub(super) fn make(
         .filter(|stand| since(stand.bridge.created, now) < LIVED)
         .filter_map(|stand| match stand.state {
             State::Ended => unasked(stand).then_some(stand.bridge.attempt.saturating_add(1)),
-            _ => (!stand.bridge.served).then_some(stand.bridge.attempt),
+            _ => (!stand.served()).then_some(stand.bridge.attempt),
         })
         .max()
         .unwrap_or(0)

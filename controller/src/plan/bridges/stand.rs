@@ -78,6 +78,17 @@ impl Stand<'_> {
         )
     }
 
+    /// People may be on it: it was ready once, or has said something. That it was ready is seen even when nobody looked then: it
+    /// has not been ready since a time after its process started.
+    #[must_use]
+    pub fn served(&self) -> bool {
+        let was_ready = match (self.bridge.pod, self.bridge.started) {
+            (Pod::Starting(then), Some(started)) => then > started,
+            _ => false,
+        };
+        self.bridge.served || was_ready
+    }
+
     /// It is made as is meant now, and may stay where it is.
     #[must_use]
     pub fn fits(&self) -> bool {
@@ -100,7 +111,7 @@ impl Stand<'_> {
 /// It may be deleted at once: nobody can be on it, or it has neither been ready nor answered all the time since its start.
 pub(super) fn vacant(stand: &Stand<'_>, now: Timestamp) -> bool {
     let settled = matches!(stand.bridge.pod, Pod::Starting(then) if since(then, now) >= SETTLED);
-    stand.nobody() || (settled && !stand.bridge.served)
+    stand.nobody() || (settled && !stand.served())
 }
 
 /// How long ago that was; nothing when it has not come yet.

@@ -220,7 +220,7 @@ impl<'a> Course<'a> {
         match verdict {
             Verdict::Nobody => self.because(|_| "there is no instance yet".to_owned()),
             Verdict::Wait => {
-                self.because(|course| format!("{} asked for, not all are there yet, or too many", course.desired))
+                self.because(|course| format!("{} asked for, not all are there yet, or too many", course.desired));
             }
             Verdict::Stay if values.contains(&None) => {
                 self.because(|_| "nobody reported in one of the periods: load decides nothing".to_owned());

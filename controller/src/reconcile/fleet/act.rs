@@ -25,6 +25,7 @@ use crate::{
         Note,
         bridges::{Action, Memory},
     },
+    rest::audit::{self, Entry},
 };
 
 /// One group's plan under way.
@@ -67,6 +68,8 @@ pub(super) async fn carry_out(tend: &Tend<'_>, group: &Group<'_>, seen: &Seen<'_
             trouble = trouble.or(Some(error));
         }
     }
+    let entries = happened(seen, &left);
+    audit::record(tend.context, tend.shard, group.kind, tend.now, &entries).await;
     let deleted = seen.plan.actions.iter().filter(|action| matches!(action, Action::Delete { .. }));
     left.extend(deleted.filter_map(|action| action.name().map(str::to_owned)));
     for member in seen.members.iter().filter(|member| !left.contains(&member.bridge.name)) {
@@ -80,6 +83,36 @@ pub(super) async fn carry_out(tend: &Tend<'_>, group: &Group<'_>, seen: &Seen<'_
     let notes = std::mem::take(&mut work.notes);
     tend.context.events.publish(&tend.shard.object_ref(&()), &notes).await;
     trouble.map_or(Ok(()), Err)
+}
+
+/// What the audit keeps of a look: the number that changed, and who was made, chosen to go, and deleted.
+fn happened(seen: &Seen<'_>, left: &BTreeSet<String>) -> Vec<Entry> {
+    let (mut made, mut retired, mut ended) = (Vec::new(), Vec::new(), Vec::new());
+    for action in &seen.plan.actions {
+        match action {
+            Action::Create { name, .. } if !left.contains(name) => made.push(name.clone()),
+            Action::Remember { name, memory, .. } if !left.contains(name) && memory.drain_since.is_some() => {
+                let before = seen.members.iter().find(|member| member.bridge.name == *name);
+                if before.is_some_and(|member| member.bridge.memory.drain_since.is_none()) {
+                    retired.push(name.clone());
+                }
+            }
+            Action::Delete { name, .. } if !left.contains(name) => ended.push(name.clone()),
+            _ => {}
+        }
+    }
+    let (count, desired) = (seen.status.count, seen.status.desired);
+    let mut entries: Vec<_> = seen.scaled.clone().into_iter().collect();
+    if !made.is_empty() {
+        entries.push(Entry::Launched { instances: made, count, desired });
+    }
+    if !retired.is_empty() {
+        entries.push(Entry::Retired { instances: retired, count, desired });
+    }
+    if !ended.is_empty() {
+        entries.push(Entry::Ended { instances: ended });
+    }
+    entries
 }
 
 fn lost(error: &Error) -> bool {

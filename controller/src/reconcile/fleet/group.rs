@@ -19,6 +19,7 @@ use crate::{
         group::{GroupModel, Look, Options, Sample, decide, memory_of, remember},
         report::Report,
     },
+    rest::audit,
 };
 
 /// An answer is not asked for again for so long, however often something changes meanwhile.
@@ -62,6 +63,8 @@ pub(super) struct Seen<'a> {
     pub(super) plan: Plan,
     pub(super) notes: Vec<Note>,
     pub(super) status: GroupStatus,
+    /// What changed about the number, for the audit.
+    pub(super) scaled: Option<audit::Entry>,
 }
 
 /// Looks at a group, and changes nothing.
@@ -130,9 +133,11 @@ pub(super) async fn look<'a>(tend: &Tend<'a>, group: &Group<'_>) -> Seen<'a> {
             Member { answer: answers.remove(&bridge.uid), pod, state, people, bridge }
         })
         .collect();
+    let change = decision.change.as_ref();
+    let scaled = change.map(|change| audit::Entry::scaled(change, plan.counts.counted(), &decision.why));
     let mut notes = decision.notes;
     notes.extend(tend.context.fleet.begun(uid_of(tend), group.kind, &plan.lasting));
-    Seen { members, plan, notes, status }
+    Seen { members, plan, notes, status, scaled }
 }
 
 fn uid_of<'a>(tend: &Tend<'a>) -> &'a str {

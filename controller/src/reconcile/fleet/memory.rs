@@ -12,11 +12,12 @@ use jiff::Timestamp;
 use super::nodes::Nodes;
 use crate::{
     api::GroupKind,
-    plan::{Note, group::Sample, report::Report},
+    plan::{
+        Note,
+        group::{Sample, Samples},
+        report::Report,
+    },
 };
-
-/// More samples than that are kept of no group, whatever its periods: 1000 bridges for 10 minutes.
-const MOST: usize = 100_000;
 
 /// What the leader has heard of the groups, by the shard's uid.
 #[derive(Debug, Default)]
@@ -28,8 +29,8 @@ pub struct FleetMemory {
 /// What was heard of one group.
 #[derive(Debug, Default)]
 struct Heard {
-    /// In the order in which they came.
-    samples: Vec<Sample>,
+    /// Load of its instances, as far back as its periods reach.
+    samples: Samples,
     /// The last answer of each pod, by uid, and when it was asked for.
     answers: BTreeMap<String, (Timestamp, Option<Report>)>,
     /// What was said to last when the group was last looked at, in words for machines.
@@ -53,7 +54,7 @@ impl FleetMemory {
         self.all().retain(|(uid, _), _| uid != shard);
     }
 
-    /// Adds samples, and gives all that are not older than `keep`.
+    /// Adds samples, and gives all that are younger than `keep`. The same report seen twice is one sample.
     pub(super) fn samples(
         &self,
         shard: &str,
@@ -65,15 +66,10 @@ impl FleetMemory {
         let mut all = self.all();
         let heard = all.entry((shard.to_owned(), kind)).or_default();
         for sample in new {
-            // The same report seen twice is one sample.
-            if !heard.samples.iter().rev().any(|old| old.instance == sample.instance && old.at == sample.at) {
-                heard.samples.push(sample);
-            }
+            heard.samples.push(sample);
         }
-        heard.samples.retain(|sample| age(now, sample.at) <= keep);
-        let over = heard.samples.len().saturating_sub(MOST);
-        heard.samples.drain(..over);
-        heard.samples.clone()
+        heard.samples.prune(keep, now);
+        heard.samples.list()
     }
 
     /// What this pod answered when it was last asked, if that is not longer ago than `fresh`. The inner None: nothing.

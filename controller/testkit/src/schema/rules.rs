@@ -114,7 +114,10 @@ fn workload(kind: &str, new: &Value, old: Option<&Value>, causes: &mut Vec<Cause
         causes.push(invalid("spec.template.metadata.labels", labels, words));
     }
     let pod_spec = &spec["template"]["spec"];
-    pod::spec(pod_spec, "spec.template.spec", causes);
+    // The pods of a StatefulSet are looked at when they are made: only then do its claims stand among their volumes.
+    if kind != "StatefulSet" {
+        pod::spec(pod_spec, "spec.template.spec", causes);
+    }
     one_of(&pod_spec["restartPolicy"], "spec.template.spec.restartPolicy", &["Always"], causes);
     if kind == "Deployment" {
         let strategy = &spec["strategy"];

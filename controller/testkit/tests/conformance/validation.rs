@@ -198,3 +198,18 @@ async fn built_in_kinds_have_required_fields() {
     let refused = api.post("v1/services", &portless).await.refused(422, "Invalid");
     assert!(causes(&refused).iter().any(|(f, _)| f == "spec.ports"), "{refused}");
 }
+
+#[tokio::test]
+async fn a_stateful_sets_pods_are_checked_when_they_are_made() {
+    let h = start().await;
+    let api = h.api();
+    let mut broken = deployment("d");
+    broken["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "v", "mountPath": "/v"}]);
+    let refused = api.post("apps/v1/deployments", &broken).await.refused(422, "Invalid");
+    let field = "spec.template.spec.containers[0].volumeMounts[0].name";
+    assert!(causes(&refused).iter().any(|(f, _)| f == field), "{refused}");
+    broken["kind"] = json!("StatefulSet");
+    broken["spec"].as_object_mut().expect("a spec").remove("paused");
+    broken["spec"]["serviceName"] = json!("d");
+    api.post("apps/v1/statefulsets", &broken).await.ok();
+}

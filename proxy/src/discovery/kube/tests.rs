@@ -5,7 +5,7 @@ use std::sync::{Mutex, atomic::AtomicBool};
 use k8s_openapi::serde_json::{Value, json};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use router_core::registry::ShardInput;
-use testkit::{Fault, Harness, skipped};
+use testkit::{Fault, Harness, harness::on_the_double, skipped};
 use tokio::sync::{mpsc, watch};
 
 use super::*;
@@ -212,10 +212,11 @@ async fn it_asks_for_nothing_but_services_and_endpointslices_of_one_namespace() 
 /// On the double's clock.
 #[tokio::test(start_paused = true)]
 async fn two_minutes_without_the_api_change_nothing_and_what_changed_meanwhile_is_seen() {
-    let scene = Scene::start().await;
-    let Some(faults) = scene.harness.faults() else {
+    if !on_the_double() {
         return skipped("an outage of the API", "it takes the double");
-    };
+    }
+    let scene = Scene::start().await;
+    let faults = scene.harness.faults().unwrap();
     scene.add("x-0", "ready", &["10.9.0.1"]).await;
     scene.tells(&["x-0 ready 10.9.0.1:8000"]).await;
     let before = scene.lists();
@@ -233,10 +234,11 @@ async fn two_minutes_without_the_api_change_nothing_and_what_changed_meanwhile_i
 
 #[tokio::test(start_paused = true)]
 async fn watches_survive_expired_history_lost_connections_and_silence() {
-    let scene = Scene::start().await;
-    let (Some(server), Some(faults)) = (scene.harness.double().cloned(), scene.harness.faults()) else {
+    if !on_the_double() {
         return skipped("expired history", "it takes the double");
-    };
+    }
+    let scene = Scene::start().await;
+    let (server, faults) = (scene.harness.double().cloned().unwrap(), scene.harness.faults().unwrap());
     scene.add("x-0", "ready", &["10.9.0.1"]).await;
     scene.tells(&["x-0 ready 10.9.0.1:8000"]).await;
     for by_http in [false, true] {
@@ -268,10 +270,11 @@ async fn watches_survive_expired_history_lost_connections_and_silence() {
 
 #[tokio::test(start_paused = true)]
 async fn a_missing_right_is_named() {
-    let harness = Harness::start().await;
-    let Some(faults) = harness.faults() else {
+    if !on_the_double() {
         return skipped("a refusal", "it takes the double");
-    };
+    }
+    let harness = Harness::start().await;
+    let faults = harness.faults().unwrap();
     faults.add(Fault::server_error(403).by("proxy").on("endpointslices"));
     let scene = Scene::in_harness(harness).await;
     scene.add("x-0", "ready", &["10.9.0.1"]).await;

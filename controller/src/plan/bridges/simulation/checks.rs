@@ -10,6 +10,8 @@ use crate::plan::bridges::{Memory, State, reason};
 const WITHOUT: i64 = 120;
 /// A drain for the reason of the one before it, so soon after that was cancelled, is drained twice.
 const TWICE: i64 = 120;
+/// In ten minutes a pod may fail at once so often, and then others be made for other reasons.
+const MOST_BIRTHS: usize = 9;
 /// More turns of the number by load in a day are called swinging.
 const MOST_REVERSALS: u64 = 24;
 
@@ -25,6 +27,21 @@ impl World {
         let living = self.pods.iter().filter(|pod| pod.lives()).count();
         if i32::try_from(living).expect("a few") > self.rules.max {
             self.fail(&format!("{living} pods, at most {} are allowed", self.rules.max));
+        }
+    }
+
+    /// Pods that fail at once are not made over and over, as long as our clock and that of the API server, which says when a pod
+    /// was made, are not minutes apart.
+    pub(super) fn check_haste(&mut self) {
+        if self.skew.abs() > 200 {
+            self.births.clear();
+            return;
+        }
+        let (now, max) = (self.now, usize::try_from(self.rules.max).expect("a few"));
+        self.births.retain(|then| now - then < 600);
+        self.births.push(now);
+        if self.births.len() > max * MOST_BIRTHS {
+            self.fail(&format!("{} pods were made within 10 minutes", self.births.len()));
         }
     }
 
@@ -51,8 +68,27 @@ impl World {
         self.totals.cut_people += u64::from(people);
     }
 
+    /// The last one that takes work is not drained for the number's, a template's or a cordon's sake.
+    fn check_last(&mut self, place: usize, memory: &Memory) {
+        let whose = matches!(memory.reason.as_deref(), Some(reason::SCALE_DOWN | reason::OUTDATED | reason::CORDONED));
+        let people = self.pods[place].process.as_ref().map_or(0, |process| process.people);
+        let others = self
+            .pods
+            .iter()
+            .enumerate()
+            .any(|(other, pod)| other != place && pod.healthy(self.now) && pod.memory.drain_since.is_none());
+        // By an old view another may be drained that would have been the first; the next look takes one back.
+        if whose && people > 0 && !others && !self.sees_old && self.now >= self.excused_until {
+            let name = self.pods[place].name.clone();
+            self.fail(&format!("{name} is drained ({:?}) with {people} people on it and no other", memory.reason));
+        }
+    }
+
     /// At the moment when a bridge's memory is written.
     pub(super) fn check_memory(&mut self, place: usize, memory: &Memory) {
+        if self.pods[place].memory.drain_since.is_none() && memory.drain_since.is_some() {
+            self.check_last(place, memory);
+        }
         let (now, jumped) = (self.now, self.jumped);
         let pod = &mut self.pods[place];
         let (was, is) = (pod.memory.drain_since, memory.drain_since);

@@ -1,6 +1,6 @@
 //! The controller's side: asks the bridges, decides, carries out; and all that can go wrong with that.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use rand::RngExt;
 
 use super::{
@@ -8,7 +8,7 @@ use super::{
     world::{NIGHT, View, World, stamp},
 };
 use crate::plan::{
-    bridges::{Action, Bridge, Pod, State, counts, plan},
+    bridges::{Action, Bridge, Memory, Pod, State, counts, plan},
     group::{self, Look, Mover, Sample},
     report::Report,
 };
@@ -28,6 +28,7 @@ impl World {
         self.totals.looks += 1;
         self.poll();
         let view = self.view();
+        self.sees_old = view.old;
         self.pass(pause);
         let died = self.decide(&view.bridges).and_then(|()| self.carry_out(&view)).is_err();
         if !view.old {
@@ -181,7 +182,9 @@ impl World {
             view.versions.get(place).copied()
         };
         match action {
-            Action::Create { name, port, attempt, .. } => self.create(name, *port, *attempt),
+            Action::Create { name, port, attempt, protected_until } => {
+                self.create(name, *port, *attempt, *protected_until);
+            }
             Action::Remember { uid, memory, .. } => {
                 let place = self.found(uid, version_of(uid))?;
                 self.check_memory(place, memory);
@@ -219,7 +222,7 @@ impl World {
         self.pods.iter_mut().find(|pod| pod.name == name).and_then(Machine::answering).ok_or(Missed)
     }
 
-    fn create(&mut self, name: &str, port: Option<i32>, attempt: u32) {
+    fn create(&mut self, name: &str, port: Option<i32>, attempt: u32, protected_until: Option<Timestamp>) {
         if self.pods.iter().any(|pod| pod.name == name) {
             return;
         }
@@ -246,7 +249,7 @@ impl World {
             was_ready: false,
             started: None,
             killed_at: None,
-            memory: crate::plan::bridges::Memory::default(),
+            memory: Memory { protected_until, ..Memory::default() },
             asked: false,
             served: false,
             report: None,
@@ -258,6 +261,7 @@ impl World {
             cancelled: None,
         });
         self.check_max();
+        self.check_haste();
     }
 
     fn delete(&mut self, place: usize, grace: u32) {

@@ -57,6 +57,7 @@ pub(super) struct Faults {
     pub(super) template: u32,
     pub(super) word: u32,
     pub(super) asked: u32,
+    pub(super) protect: u32,
     pub(super) by_hand: u32,
     /// Of pods that are made.
     pub(super) never_ready: u32,
@@ -97,9 +98,12 @@ pub(super) struct World {
     pub(super) meetings: Vec<Meeting>,
     pub(super) template: u32,
     pub(super) made: u64,
+    /// When pods were made, of late.
+    pub(super) births: Vec<i64>,
     pub(super) version: u64,
     /// What was to be seen at the look before.
     pub(super) before: View,
+    pub(super) sees_old: bool,
     pub(super) decided_at: i64,
     pub(super) rules: Rules,
     pub(super) model: GroupModel,
@@ -146,11 +150,12 @@ impl World {
             template: some(&mut rng, 2),
             word: some(&mut rng, 5),
             asked: some(&mut rng, 2),
+            protect: some(&mut rng, 5),
             by_hand: some(&mut rng, 2),
             never_ready: some(&mut rng, 200),
             never_answers: some(&mut rng, 150),
             never_ends: some(&mut rng, 300),
-            fails_at_once: some(&mut rng, 500),
+            fails_at_once: some(&mut rng, 1000),
         };
         let faults = if rng.random_range(0..10) == 0 { Faults::default() } else { faults };
         let nodes = usize::try_from(max + rng.random_range(-1..=2)).expect("a small number").max(1);
@@ -210,8 +215,10 @@ impl World {
             meetings: Vec::new(),
             template: 0,
             made: 0,
+            births: Vec::new(),
             version: 0,
             before: View::default(),
+            sees_old: false,
             decided_at: 0,
             rules,
             model,
@@ -305,6 +312,9 @@ impl World {
             let count = self.rng.random_range(self.model.options.min..=self.model.options.max);
             self.model.word = Some((count, self.now.to_string()));
             self.say(|| format!("somebody asks for {count}"));
+        }
+        if self.happens(faults.protect) {
+            self.rules.protect_until = Some(self.clock() + SignedDuration::from_secs(900));
         }
         for place in 0..self.pods.len() {
             if self.happens(faults.asked) {

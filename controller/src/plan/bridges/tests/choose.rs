@@ -193,6 +193,13 @@ fn cordoned_nodes_are_left_when_all_replacements_work() {
 }
 
 #[test]
+fn one_that_is_taken_back_must_take_work_before_the_cordoned_one_goes() {
+    let all = [cordoned(0, 25), draining(1, 0, 0, 6)];
+    assert_eq!(done(&look(&rules(1, 9), &all, 0)), ["remember x-jvb-1 ", "undrain x-jvb-1"]);
+    assert_eq!(drained(&look(&rules(1, 9), &[cordoned(0, 25), bridge(1, 0, 6)], 0)), ["x-jvb-0"]);
+}
+
+#[test]
 fn with_no_room_a_cordoned_one_goes_unless_it_is_the_last() {
     assert_eq!(drained(&look(&rules(2, 2), &[cordoned(0, 3), bridge(1, 0, 5)], 0)), ["x-jvb-0"]);
     let last = look(&rules(1, 1), &[cordoned(0, 3)], 0);
@@ -223,8 +230,11 @@ fn one_that_never_gets_ready_is_replaced() {
     let plan = look(&rules(1, 2), std::slice::from_ref(&stuck), 900);
     assert_eq!(done(&plan), ["remember x-jvb-0 drain", "drain x-jvb-0", "create x-jvb-1"]);
     assert_eq!(memory_of(&plan, "x-jvb-0").reason.as_deref(), Some(reason::UNREADY));
-    (stuck.served, stuck.report) = (false, None);
-    assert_eq!(done(&look(&rules(1, 2), &[stuck], 900)), ["delete x-jvb-0 30", "create x-jvb-1"]);
+    (stuck.served, stuck.report, stuck.started) = (false, None, Some(at(0)));
+    assert_eq!(done(&look(&rules(1, 2), std::slice::from_ref(&stuck), 900)), ["delete x-jvb-0 30", "create x-jvb-1"]);
+    // It stopped being ready after its process had started: it was ready in between, though nobody looked.
+    stuck.started = Some(at(-35));
+    assert_eq!(done(&look(&rules(1, 2), &[stuck], 900))[0], "remember x-jvb-0 drain");
 }
 
 #[test]

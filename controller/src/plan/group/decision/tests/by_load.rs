@@ -74,6 +74,14 @@ fn bounds_that_move_take_the_number_along() {
 }
 
 #[test]
+fn one_move_at_a_time() {
+    let mut group = Group::new(bridges(), 1);
+    (group.count, group.load) = (Some(2), Some(0.9));
+    assert_eq!(moved(&group.look(0)), Some((Mover::Bounds, 1, 2)), "and load comes next");
+    assert_eq!(moved(&group.look(1)), Some((Mover::Up, 2, 3)));
+}
+
+#[test]
 fn without_autoscaling_only_people_and_bounds_move_it() {
     let mut group = Group::new(bridges(), 3);
     (group.model.autoscale, group.load) = (false, Some(0.9));
@@ -159,9 +167,38 @@ fn a_period_of_the_schedule_keeps_more_spares_ready_and_inhibits() {
 fn the_end_of_a_period_does_not_take_spares_of_those_who_record() {
     let mut group = Group::new(recorders(1), 1);
     group.model.schedule = schedule(None, &[period("lesson", 9, 10, number(5))]);
-    group.desired(60);
+    assert_eq!([60, 119].map(|minutes| group.desired(minutes)), [5, 5], "ready for as long as it lasts");
     group.busy = 4;
     let decision = group.look(120);
     assert_eq!(moved(&decision), None, "from 5 to 1 by the schedule, and back to 4 busy and 1 spare in the same look");
     assert_eq!(decision.desired, 5);
+}
+
+#[test]
+fn when_several_move_it_the_first_one_is_named() {
+    let mut group = Group::new(recorders(1), 1);
+    group.model.schedule = schedule(None, &[period("lesson", 9, 10, number(5))]);
+    group.look(60);
+    group.busy = 2;
+    assert_eq!(moved(&group.look(120)), Some((Mover::Schedule, 5, 3)), "down to 1, and up for 2 busy and 1 spare");
+}
+
+#[test]
+fn spares_go_down_a_smooth_edge_too() {
+    let mut group = Group::new(recorders(1), 1);
+    group.model.schedule = schedule(Some("60m"), &[period("lesson", 9, 10, number(6))]);
+    group.look(60);
+    group.look(120);
+    // A quarter of the way from 6 to 1, and no grace period any more.
+    assert_eq!([135, 150, 180].map(|minutes| group.desired(minutes)), [5, 4, 1]);
+}
+
+#[test]
+fn a_grace_period_ends_with_a_whole_second() {
+    let mut model = bridges();
+    model.word = Some((4, "one".to_owned()));
+    let memory = Memory { desired: Some(3), ..Memory::default() };
+    let now = at(0) + SignedDuration::from_millis(250);
+    let decision = decide(&Look { model: &model, memory: &memory, count: 3, busy: 0, samples: &[], now });
+    assert_eq!(decision.memory.grace_until, Some("2026-11-23T08:08:01Z".parse().unwrap()));
 }

@@ -120,14 +120,14 @@ fn smooth_edges_fall_in_steps_and_rise_at_once() {
 
 #[test]
 fn a_lower_maximum_comes_down_smoothly_too() {
-    let night = OptionsSpec { max_desired: Some(2), ..OptionsSpec::default() };
+    let night = OptionsSpec { max_desired: Some(3), ..OptionsSpec::default() };
     let mut group = scheduled(Some("30m"), &[period("night", 20, 6, night)], 5);
     let decision = group.look(720);
     assert_eq!((decision.desired, decision.options.max), (5, 5));
     let decision = group.look(735);
-    assert_eq!((decision.desired, decision.options.max), (4, 4), "half of three, rounded up");
+    assert_eq!((decision.desired, decision.options.max), (4, 4), "half way");
     let decision = group.look(750);
-    assert_eq!((decision.desired, decision.options.max), (2, 2));
+    assert_eq!((decision.desired, decision.options.max), (3, 3));
 }
 
 #[test]
@@ -200,4 +200,12 @@ fn a_new_leader_goes_on_within_a_period_and_within_an_edge() {
         other.memory = memory_of(&status);
         assert_eq!(one.look(minutes), other.look(minutes), "minute {minutes}");
     }
+}
+
+#[test]
+fn an_edge_that_changes_nothing_is_no_way_down() {
+    let mut group = scheduled(Some("20m"), &[period("day", 9, 17, number(3))], 3);
+    let decision = group.look(60);
+    assert_eq!(decision.notes[0].text, "jvb: period 'day' of the schedule has begun: still 3");
+    assert_eq!(decision.memory.edge, None);
 }
