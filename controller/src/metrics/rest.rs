@@ -58,6 +58,9 @@ impl Heard {
     }
 }
 
+/// A family, and its value for a group.
+type Column = (GaugeVec, fn(&GroupSeen) -> Option<f64>);
+
 /// Families of the REST API and of groups.
 pub struct RestMetrics {
     requests: IntCounterVec,
@@ -66,14 +69,14 @@ pub struct RestMetrics {
     sidecar: IntCounterVec,
     tokens: IntCounterVec,
     keys: IntCounterVec,
-    groups: [(GaugeVec, fn(&GroupSeen) -> Option<f64>); 10],
+    groups: [Column; 10],
     autoscaler: Option<Autoscaler>,
 }
 
 /// The same under the names of jitsi-autoscaler, for dashboards that exist.
 struct Autoscaler {
     managed: Gauge,
-    groups: [(GaugeVec, fn(&GroupSeen) -> Option<f64>); 6],
+    groups: [Column; 6],
     period: GaugeVec,
     launched: IntCounterVec,
     downscaled: IntCounterVec,

@@ -105,6 +105,7 @@ mod tests {
 
     use super::*;
 
+    #[allow(clippy::needless_pass_by_value, reason = "a test's helper takes what json! makes")]
     fn pod(status: serde_json::Value) -> Pod {
         serde_json::from_value(json!({
             "metadata": {"name": "x-0-jibri-0", "uid": "u", "creationTimestamp": "2026-11-21T10:00:00Z",

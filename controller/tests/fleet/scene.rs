@@ -24,6 +24,7 @@ impl Scene {
     }
 
     pub(crate) async fn start_with(actors: Actors, mut spec: Value) -> Self {
+        kit::on_its_own_clock();
         let kit = Kit::start_with(actors).await;
         spec["domain"] = json!("meet.example.org");
         let shard = json!({"apiVersion": "apps.jit.si/v1alpha1", "kind": "JitsiShard",

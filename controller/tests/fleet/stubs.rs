@@ -121,7 +121,7 @@ impl Instances {
         world.instances.retain(|uid, one| {
             match one.state {
                 State::Graceful if one.people == 0 && one.component == "jigasi" => {
-                    one.state = State::ShuttingDown(now - SHUTTING_DOWN)
+                    one.state = State::ShuttingDown(now - SHUTTING_DOWN);
                 }
                 State::Graceful if one.people == 0 => one.state = State::ShuttingDown(now),
                 _ => {}

@@ -89,7 +89,8 @@ async fn the_role_is_exactly_what_the_code_uses() {
     kit.ready(1).await;
     let alone: JitsiShard = serde_json::from_value(json!({
         "apiVersion": "apps.jit.si/v1alpha1", "kind": "JitsiShard", "metadata": {"name": "alone"},
-        "spec": {"domain": "meet.example.org"}
+        // The DaemonSet above has the port of every node.
+        "spec": {"domain": "meet.example.org", "jvb": {"exposure": "podIP"}}
     }))
     .unwrap();
     kit.shards().create(&PostParams::default(), &alone).await.unwrap();

@@ -97,12 +97,16 @@ impl Drop for Kit {
     }
 }
 
+/// For a test that began with paused time: a cluster is on nobody's clock.
+pub(crate) fn on_its_own_clock() {
+    if !on_the_double() {
+        tokio::time::resume();
+    }
+}
+
 impl Kit {
     pub(crate) async fn start() -> Self {
-        if !on_the_double() {
-            // A cluster is on nobody's clock.
-            tokio::time::resume();
-        }
+        on_its_own_clock();
         Self::start_with(Actors::all()).await
     }
 

@@ -13,7 +13,7 @@ use kube::{
 };
 use serde_json::json;
 
-use super::kit::{Kit, MINUTE, needs_the_double};
+use super::kit::{Kit, MINUTE};
 
 fn adoption(trust: bool) -> Defaults {
     let selector =
@@ -86,9 +86,6 @@ async fn all_idle(kit: &Kit) {
 
 #[tokio::test(start_paused = true)]
 async fn a_deployment_gets_a_new_spare_for_each_that_records() {
-    if needs_the_double() {
-        return;
-    }
     let kit = Kit::start(adoption(true), "app=jibri").await;
     let _controller = kit.run("one").await;
     deployed(&kit).await;
@@ -112,9 +109,6 @@ async fn a_deployment_gets_a_new_spare_for_each_that_records() {
 
 #[tokio::test(start_paused = true)]
 async fn the_sweep_does_the_same_when_no_report_arrives() {
-    if needs_the_double() {
-        return;
-    }
     let kit = Kit::start(adoption(true), "app=jibri").await;
     kit.jibris.lose_reports();
     let _controller = kit.run("one").await;
@@ -134,9 +128,6 @@ async fn the_sweep_does_the_same_when_no_report_arrives() {
 
 #[tokio::test(start_paused = true)]
 async fn without_leave_to_trust_addresses_reports_are_refused_and_the_sweep_goes_on() {
-    if needs_the_double() {
-        return;
-    }
     let kit = Kit::start(adoption(false), "app=jibri").await;
     let _controller = kit.run("one").await;
     deployed(&kit).await;

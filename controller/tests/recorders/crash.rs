@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use serde_json::json;
 use testkit::CrashPoint;
 
-use super::kit::{Kit, MINUTE, needs_the_double};
+use super::kit::{Kit, MINUTE};
 
 /// Comes up, records, is replaced, has recorded, is gone; from where `stage` says.
 async fn a_day(kit: &Kit, stage: &AtomicU32, taken: &std::sync::Mutex<String>) {
@@ -65,8 +65,8 @@ async fn die_after(writes: u32, lost: bool, reports: bool) -> bool {
 
 #[test]
 fn whenever_it_dies_the_next_one_carries_on() {
-    if needs_the_double() {
-        return;
+    if !testkit::harness::on_the_double() {
+        return testkit::harness::skipped("crash points", "they need the double");
     }
     let block_on = |future| {
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap().block_on(future)

@@ -6,13 +6,10 @@ use kube::{
 };
 use serde_json::json;
 
-use super::kit::{Kit, MINUTE, needs_the_double};
+use super::kit::{Kit, MINUTE};
 
 #[tokio::test(start_paused = true)]
 async fn a_busy_one_is_set_apart_replaced_and_deleted_when_it_has_recorded() {
-    if needs_the_double() {
-        return;
-    }
     let kit = Kit::recorders().await;
     let _controller = kit.run("one").await;
     kit.shard(json!({"enabled": true, "replicas": 2, "maxReplicas": 4})).await;
@@ -49,9 +46,6 @@ async fn a_busy_one_is_set_apart_replaced_and_deleted_when_it_has_recorded() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_never_reported_is_found_by_the_sweep() {
-    if needs_the_double() {
-        return;
-    }
     let kit = Kit::recorders().await;
     kit.jibris.lose_reports();
     let _controller = kit.run("one").await;
@@ -66,9 +60,6 @@ async fn what_is_never_reported_is_found_by_the_sweep() {
 
 #[tokio::test(start_paused = true)]
 async fn one_that_hangs_is_replaced_and_one_that_only_is_silent_is_not() {
-    if needs_the_double() {
-        return;
-    }
     let kit = Kit::recorders().await;
     let _controller = kit.run("one").await;
     kit.shard(json!({"enabled": true, "replicas": 2})).await;
@@ -97,9 +88,6 @@ async fn one_that_hangs_is_replaced_and_one_that_only_is_silent_is_not() {
 
 #[tokio::test(start_paused = true)]
 async fn fewer_takes_idle_ones_and_none_at_all_is_a_number_too() {
-    if needs_the_double() {
-        return;
-    }
     let kit = Kit::recorders().await;
     let _controller = kit.run("one").await;
     kit.shard(json!({"enabled": true, "replicas": 3})).await;
@@ -118,9 +106,6 @@ async fn fewer_takes_idle_ones_and_none_at_all_is_a_number_too() {
 
 #[tokio::test(start_paused = true)]
 async fn a_new_template_replaces_idle_ones_one_at_a_time() {
-    if needs_the_double() {
-        return;
-    }
     let kit = Kit::recorders().await;
     let _controller = kit.run("one").await;
     kit.shard(json!({"enabled": true, "replicas": 2, "maxReplicas": 6})).await;
@@ -155,9 +140,6 @@ async fn a_new_template_replaces_idle_ones_one_at_a_time() {
 
 #[tokio::test(start_paused = true)]
 async fn somebody_who_deletes_a_busy_one_is_not_helped_along() {
-    if needs_the_double() {
-        return;
-    }
     let kit = Kit::recorders().await;
     let slow =
         testkit::Behaviour { on_stop: testkit::Exit { after: 40 * MINUTE, code: 0 }, ..testkit::Behaviour::default() };
@@ -175,8 +157,8 @@ async fn somebody_who_deletes_a_busy_one_is_not_helped_along() {
 
 #[tokio::test(start_paused = true)]
 async fn the_second_look_writes_nothing() {
-    if needs_the_double() {
-        return;
+    if !testkit::harness::on_the_double() {
+        return testkit::harness::skipped("the record of requests", "it is the double's");
     }
     let kit = Kit::recorders().await;
     let _controller = kit.run("one").await;
@@ -185,7 +167,7 @@ async fn the_second_look_writes_nothing() {
     drop(kit.harness.double().unwrap().take_requests());
     tokio::time::sleep(20 * MINUTE).await;
     let writes: Vec<_> =
-        kit.harness.double().unwrap().take_requests().into_iter().filter(|seen| seen.writes()).collect();
+        kit.harness.double().unwrap().take_requests().into_iter().filter(testkit::server::Seen::writes).collect();
     let by = |who: &str| writes.iter().filter(|seen| seen.who == who && seen.resource == "pods").count();
     assert_eq!(by("one"), 0);
     // Two recorders report once a minute for twenty minutes.

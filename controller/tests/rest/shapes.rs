@@ -178,12 +178,8 @@ async fn the_description_has_exactly_the_routes_that_there_are() {
     for route in openapi::ROUTES {
         let path = route.path.replace("{name}", "meet-0-jvb").replace("{id}", "1");
         let answer = kit.call(&route.method.to_uppercase(), &path, &json!({"instanceId": "x"})).await;
-        assert!(answer.status != 405 && answer.text != "", "{} {path}: {answer:?}", route.method);
-        assert!(
-            !(answer.status == 404 && !answer.text.starts_with("Not Found:")),
-            "{} {path}: {answer:?}",
-            route.method
-        );
+        assert!(answer.status != 405 && !answer.text.is_empty(), "{} {path}: {answer:?}", route.method);
+        assert!(answer.status != 404 || answer.text.starts_with("Not Found:"), "{} {path}: {answer:?}", route.method);
         // And no method that is not described.
         for method in ["get", "put", "post", "delete"] {
             let described = openapi::ROUTES.iter().any(|other| other.path == route.path && other.method == method);

@@ -8,6 +8,7 @@ use crate::{
     validate::{self, Defaults},
 };
 
+#[allow(clippy::needless_pass_by_value, reason = "a test's helper takes what json! makes")]
 fn model(more: serde_json::Value) -> ShardModel {
     let mut spec = json!({"domain": "meet.example.org", "jibri": {"enabled": true}, "sipJibri": {"enabled": true}});
     spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());

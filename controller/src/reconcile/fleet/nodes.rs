@@ -110,6 +110,7 @@ mod tests {
 
     use super::*;
 
+    #[allow(clippy::needless_pass_by_value, reason = "a test's helper takes what json! makes")]
     fn node(spec: serde_json::Value, ready: &str) -> Sight {
         let node = json!({"spec": spec, "status": {"conditions": [
             {"type": "MemoryPressure", "status": "Unknown"},

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+#[allow(clippy::needless_pass_by_value, reason = "each is made where it is given")]
 fn object(required: &[&str], properties: Value) -> Value {
     json!({"type": "object", "required": required, "properties": properties})
 }

@@ -205,6 +205,7 @@ mod tests {
         Timestamp::from_second(1_800_000_000 + seconds).unwrap()
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "a test's helper takes what json! makes")]
     fn heard(stats: Value) -> Heard {
         Heard::of(&json!({"instance": {"instanceId": "meet-0-jvb-1", "instanceType": "JVB"}, "stats": stats})).unwrap()
     }

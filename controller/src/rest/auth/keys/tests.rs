@@ -86,9 +86,11 @@ async fn names_that_are_made_up_are_bounded() {
     for n in 0..2000 {
         assert!(server.get(&format!("junk-{n}"), 2).await.is_err());
     }
-    let cache = server.keys.cache();
-    assert_eq!((cache.known.len(), cache.unknown.len(), cache.flights.len()), (1, UNKNOWN, 0));
-    drop(cache);
+    let sizes = {
+        let cache = server.keys.cache();
+        (cache.known.len(), cache.unknown.len(), cache.flights.len())
+    };
+    assert_eq!(sizes, (1, UNKNOWN, 0));
     let at_once = (0..300).map(|n| format!("more-{n}")).collect::<Vec<_>>();
     let all = futures_util::future::join_all(at_once.iter().map(|kid| server.get(kid, 3))).await;
     let busy = all.iter().filter(|found| matches!(found, Err(KeyError::Unreachable(_)))).count();
