@@ -41,8 +41,9 @@ const AHEAD_MAX: usize = 16 * 1024;
 /// Most body bytes handed over in one read.
 const BODY_CHUNK: usize = 16 * 1024;
 
-/// Most bytes of an answer that wait for a flush. Pingora writes a head and the body after it in two calls and flushes once:
-/// together they are one system call and one wake-up of the client, apart two of each.
+/// Most bytes of an answer that wait. Pingora writes a head and the body after it in two calls and flushes once: together they are
+/// one system call and one wake-up of the client, apart two of each. Only the head waits: a body that breaks off must have
+/// reached the client as far as it came.
 const BEHIND_MAX: usize = 16 * 1024;
 
 /// After a refusal, how much and how long we read on, so that the answer is not lost to a connection reset
@@ -275,14 +276,21 @@ pub(crate) async fn close_gently(tcp: &mut TcpStream) -> io::Result<()> {
 
 impl AsyncWrite for ClientStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.behind.len() + bytes.len() > BEHIND_MAX {
+        let head_alone = self.behind.is_empty() && bytes.starts_with(b"HTTP/1.");
+        if head_alone && bytes.len() <= BEHIND_MAX {
+            self.behind.extend_from_slice(bytes);
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        if self.behind.is_empty() || self.behind.len() + bytes.len() > BEHIND_MAX {
             ready!(self.poll_send(cx))?;
-            if bytes.len() >= BEHIND_MAX {
-                return Pin::new(&mut self.tcp).poll_write(cx, bytes);
-            }
+            return Pin::new(&mut self.tcp).poll_write(cx, bytes);
         }
         self.behind.extend_from_slice(bytes);
-        Poll::Ready(Ok(bytes.len()))
+        // Taken in any case: what the socket does not take now goes with the next write or flush.
+        match self.poll_send(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(bytes.len())),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
