@@ -40,18 +40,21 @@ async fn the_sample_comes_up_settles_and_leaves_nothing_behind() {
     kit.apply_sample().await;
     kit.ready(1).await;
 
-    kit.pass(2 * MINUTE).await;
+    // Until the periods that decide about bridges are full, the status says so in other words.
+    kit.pass(10 * MINUTE).await;
     let before = kit.versions().await;
     assert!(before.len() > 15, "{before:#?}");
     kit.forget_requests();
     kit.pass(20 * MINUTE).await;
     assert_eq!(kit.writes_of("one"), Vec::<String>::new(), "a second look writes nothing");
     assert_eq!(kit.versions().await, before);
-    // Nor does one that has just begun, and looks at everything.
+    // Nor does one that has just begun, and looks at everything; but it has heard no load yet, and says so in the status.
     controller.end().await;
     let controller = kit.run("two").await;
     kit.pass(MINUTE).await;
-    assert_eq!(kit.writes_of("two"), Vec::<String>::new(), "a first look writes nothing either");
+    let mut writes = kit.writes_of("two");
+    writes.retain(|write| !write.ends_with("/jitsishards/jitsi-sample-0/status"));
+    assert_eq!(writes, Vec::<String>::new(), "a first look writes nothing else");
     assert_eq!(kit.versions().await, before);
 
     kit.jitsis().delete("jitsi-sample", &DeleteParams::foreground()).await.unwrap();

@@ -15,8 +15,8 @@ use crate::{
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Recorders")]
 pub struct Recorders {
-    /// How recorders reach the webhooks of this controller. Without it http://roompin-controller.NAMESPACE.svc:3000, with the
-    /// namespace it runs in. 'none': recorders do not report, they are only asked.
+    /// How recorders reach the webhooks of this controller. Without it by the Service
+    /// roompin-controller of the namespace it runs in, at the port of --rest-listen. 'none': recorders do not report, they are only asked.
     #[arg(long, value_name = "URL", env = "ROOMPIN_WEBHOOK_URL")]
     pub webhook_url: Option<String>,
     /// A file with the RSA public key (PEM) of jibri's signed reports, if it signs them (jwt-info in jibri.conf).
