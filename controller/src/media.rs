@@ -29,8 +29,5 @@ pub trait Media: BridgeMedia + GatewayMedia + FocusMedia + Send + Sync {
     fn shard<'a>(&'a self, ip: &'a str, shard: &'a str) -> BoxFuture<'a, Result<Option<ProxyShard>, String>>;
 
     /// What the recorder of the pod with this address says of itself, at this port of its outer API.
-    fn recorder<'a>(&'a self, ip: &'a str, port: u16) -> BoxFuture<'a, Result<Report, String>> {
-        let _ = (ip, port);
-        Box::pin(std::future::ready(Err("nobody asks it".to_owned())))
-    }
+    fn recorder<'a>(&'a self, ip: &'a str, port: u16) -> BoxFuture<'a, Result<Report, String>>;
 }
